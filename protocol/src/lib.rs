@@ -1,0 +1,19 @@
+//! The Hyperspace Gossiping Agents Protocol as sans-IO state machines.
+//!
+//! Nothing in this crate reads a clock, draws from a global generator, opens a socket or starts a thread. A driver (the
+//! simulator's virtual time, or a real node) feeds inputs and carries out outputs; [`machine`] is that boundary.
+//!
+//! * [`identity`]: peer ids. [`envelope`]: the signed envelope v2 of spec 2.1 and 9.2.
+//! * [`topic`]: the topic grammar of spec 7.1. [`wire`]: what goes over the network, byte for byte.
+//! * [`gossip`]: GossipSub v1.0, v1.1 and v1.2. [`peer`]: all of one participant.
+
+pub mod config;
+pub mod envelope;
+pub mod gossip;
+pub mod identity;
+pub mod machine;
+pub mod peer;
+pub mod rng;
+pub mod time;
+pub mod topic;
+pub mod wire;
