@@ -1,0 +1,383 @@
+//! What the values of a scenario mean together. Scenarios from files and scenarios built in Rust pass the same checks;
+//! a [`Problem`] names the key to blame, from which the loader finds the line.
+
+use hyperspace_protocol::envelope::sign::EMIT_MAX;
+use hyperspace_protocol::time::Duration;
+use hyperspace_protocol::topic::Topic;
+
+use super::metrics;
+use super::model::{Action, Behaviour, Group, Latency, Regions, Scenario, Side, Topology, Workload};
+use crate::net::{LATENCY_MAX, region_names};
+
+/// Most links that each peer dials in a topology: a link's place has 16 bits, and as many links come in as go out. Our
+/// bound.
+const DIALS_MAX: u32 = 10_000;
+
+/// A contradiction between values.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// The key to blame, like `group.honest.count` or `workload.0.stop`.
+    pub(super) path: String,
+    /// What is wrong and what would be right.
+    pub(super) message: String,
+}
+
+type Checked = Result<(), Problem>;
+
+fn ensure(holds: bool, path: impl Into<String>, message: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(Problem { path: path.into(), message: message() }) }
+}
+
+/// Names that become file names and path segments.
+pub(super) fn name(what: &str, name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !name.is_empty() && name.len() <= 64 && !name.starts_with('.') && name.chars().all(plain) {
+        return Ok(());
+    }
+    Err(format!(
+        "the name of a {what} is 1 to 64 letters, digits, `-`, `_` or `.`, the first not a dot; got `{name}`"
+    ))
+}
+
+impl Scenario {
+    /// Most peers in one world. Our bound: block and peer numbers of the engine stay far below their 32 bits.
+    pub const PEERS_MAX: u64 = 16_777_216;
+    /// Most messages of all workloads together (our bound).
+    pub const MESSAGES_MAX: u64 = 16_777_216;
+    /// Longest run. Our bound: digests are kept for every epoch of a run.
+    pub const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+    /// Largest payload: go-libp2p-pubsub's limit of a message.
+    pub const SIZE_MAX: u32 = 1 << 20;
+
+    /// Whether the values fit together.
+    ///
+    /// # Errors
+    /// The key to blame, what is wrong with it and what would be right.
+    pub fn check(&self) -> Result<(), String> {
+        self.problem().map_err(|problem| format!("{}: {}", problem.path, problem.message))
+    }
+
+    pub(super) fn problem(&self) -> Checked {
+        name("scenario", &self.name).or_else(|message| ensure(false, "name", || message))?;
+        if let Some(arm) = &self.arm {
+            name("arm", arm).or_else(|message| ensure(false, "arm", || message))?;
+        }
+        self.check_run()?;
+        self.check_network()?;
+        self.check_groups()?;
+        self.check_topology()?;
+        self.check_gossip()?;
+        for (index, workload) in self.workloads.iter().enumerate() {
+            self.check_workload(&format!("workload.{index}"), workload)?;
+        }
+        self.check_load()?;
+        for (index, Action::Partition { at, length, a, b }) in self.timeline.iter().enumerate() {
+            let path = format!("at.{index}");
+            ensure(!length.is_zero(), format!("{path}.for"), || {
+                "a partition must last longer than 0s".into()
+            })?;
+            ensure(*at + *length <= self.run.duration, format!("{path}.t"), || {
+                format!("the partition from {at} for {length} ends after the run ({})", self.run.duration)
+            })?;
+            self.check_sides(&path, a, b)?;
+        }
+        for expectation in &self.expectations {
+            metrics::check_name(&expectation.metric)
+                .or_else(|message| ensure(false, "expect", || message))?;
+        }
+        Ok(())
+    }
+
+    fn check_run(&self) -> Checked {
+        let run = &self.run;
+        ensure(!run.duration.is_zero(), "run.duration", || "the run must last longer than 0s".into())?;
+        ensure(run.duration <= Self::DURATION_MAX, "run.duration", || {
+            format!("a run of {} is longer than 30 days", run.duration)
+        })?;
+        ensure(run.warmup < run.duration, "run.warmup", || {
+            format!("the warmup ({}) must end before the run does ({})", run.warmup, run.duration)
+        })?;
+        ensure(run.warmup + run.drain < run.duration, "run.drain", || {
+            format!(
+                "warmup ({}) and drain ({}) leave nothing of the run ({}) to measure",
+                run.warmup, run.drain, run.duration
+            )
+        })
+    }
+
+    fn check_network(&self) -> Checked {
+        let network = &self.network;
+        ensure((0.0..=10.0).contains(&network.jitter), "network.jitter", || {
+            format!("jitter must be a share from 0 to 10 (1000%), got {}", network.jitter)
+        })?;
+        ensure((0.0..1.0).contains(&network.loss), "network.loss", || {
+            format!("loss must be a probability from 0 to below 1, got {}", network.loss)
+        })?;
+        ensure(!network.latency_min.is_zero(), "network.latency_min", || {
+            "latency_min must be above 0s: peers advance in steps of it".into()
+        })?;
+        let largest = match network.latency {
+            Latency::Constant(latency) => Some(latency),
+            Latency::Uniform(low, high) => {
+                ensure(low <= high, "network.latency", || format!("the range {low}..{high} is empty"))?;
+                Some(high)
+            }
+            Latency::Aws2019 | Latency::Simblock2019 | Latency::Topology => None,
+        };
+        let longest = largest.unwrap_or_default().max(network.latency_min);
+        ensure(longest <= LATENCY_MAX, "network.latency", || {
+            format!("a latency of {longest} is above the {LATENCY_MAX} that a link can have")
+        })?;
+        ensure(largest.is_none_or(|largest| network.latency_min <= largest), "network.latency_min", || {
+            format!("latency_min ({}) is above every latency of the model", network.latency_min)
+        })?;
+        ensure(
+            network.latency != Latency::Topology || network.topology == Topology::G8,
+            "network.latency",
+            || "latency \"topology\" needs a topology that gives latencies: only \"g8\" does".into(),
+        )?;
+        for (key, value) in [("retransmit", network.retransmit), ("stream_timeout", network.stream_timeout)] {
+            ensure(!value.is_zero(), format!("network.{key}"), || format!("{key} must be above 0s"))?;
+        }
+        ensure(network.retransmit <= network.stream_timeout, "network.retransmit", || {
+            format!(
+                "retransmit ({}) must not be above stream_timeout ({})",
+                network.retransmit, network.stream_timeout
+            )
+        })?;
+        ensure(network.queue_max > 0, "network.queue_max", || "queue_max must be at least 1".into())
+    }
+
+    /// Peers of groups that take part in the topology.
+    fn dialable(&self) -> u64 {
+        self.groups.iter().filter(|group| group.dials == 0).map(|group| u64::from(group.count)).sum()
+    }
+
+    fn check_groups(&self) -> Checked {
+        let total: u64 = self.groups.iter().map(|group| u64::from(group.count)).sum();
+        for (index, group) in self.groups.iter().enumerate() {
+            let path = format!("group.{}", group.name);
+            name("group", &group.name).or_else(|message| ensure(false, path.as_str(), || message))?;
+            ensure(group.name != "rest" && !group.name.contains('.'), path.as_str(), || {
+                format!(
+                    "a group cannot be named `{}`: \"rest\" is a side of partitions, and dots part the keys of a path",
+                    group.name
+                )
+            })?;
+            ensure(self.groups[..index].iter().all(|other| other.name != group.name), path.as_str(), || {
+                format!("there are two groups named `{}`", group.name)
+            })?;
+            self.check_group(&path, group)?;
+        }
+        ensure(total <= Self::PEERS_MAX, largest_group(&self.groups), || {
+            format!("{total} peers are more than the {} that one world holds", Self::PEERS_MAX)
+        })?;
+        ensure(self.groups.iter().any(|group| group.behaviour == Behaviour::Honest), "group", || {
+            "no group is honest: there would be nothing to measure".into()
+        })
+    }
+
+    fn check_group(&self, path: &str, group: &Group) -> Checked {
+        ensure(group.count > 0, format!("{path}.count"), || "a group needs at least 1 peer".into())?;
+        ensure(group.start < self.run.duration, format!("{path}.start"), || {
+            format!("the group starts at {}, after the end of the run ({})", group.start, self.run.duration)
+        })?;
+        ensure(u64::from(group.dials) <= self.dialable(), format!("{path}.dials"), || {
+            format!(
+                "{} dials, but only {} peers can be dialled (those of groups without `dials`)",
+                group.dials,
+                self.dialable()
+            )
+        })?;
+        let regions = region_names(&self.network.latency);
+        let known = match group.regions {
+            Regions::Even => true,
+            Regions::Table => !regions.is_empty(),
+            Regions::One(index) => (index as usize) < regions.len(),
+        };
+        ensure(known, format!("{path}.regions"), || "the latency model has no such regions".into())
+    }
+
+    fn check_topology(&self) -> Checked {
+        let peers = self.dialable();
+        let path = "network.topology";
+        ensure(peers > 0, path, || "no peer takes part in the topology: every group has `dials`".into())?;
+        match &self.network.topology {
+            Topology::KOut(k) | Topology::Ring(k) => {
+                ensure(*k <= DIALS_MAX, path, || {
+                    format!("{k} links per peer are more than the {DIALS_MAX} that a peer may dial")
+                })?;
+                ensure(*k > 0, path, || "the number of links must be at least 1".into())?;
+                ensure(u64::from(*k) < peers, path, || {
+                    format!(
+                        "each peer would dial {k} others, but only {peers} peers take part in the topology"
+                    )
+                })
+            }
+            Topology::G8 => ensure(peers >= 3, path, || format!("g8 needs at least 3 peers, got {peers}")),
+            Topology::Edges(edges) => {
+                let mut seen = Vec::with_capacity(edges.len());
+                for &(a, b) in edges {
+                    ensure(a != b, path, || format!("peer {a} has a link to itself"))?;
+                    ensure(u64::from(a.max(b)) < peers, path, || {
+                        format!(
+                            "the edge {a} {b} names peer {}, but peers are numbered 0 to {}",
+                            a.max(b),
+                            peers - 1
+                        )
+                    })?;
+                    seen.push((a.min(b), a.max(b)));
+                }
+                let mut degrees = vec![0_u32; peers as usize];
+                for &(a, b) in edges {
+                    degrees[a as usize] += 1;
+                    degrees[b as usize] += 1;
+                }
+                let crowded = degrees.iter().position(|d| *d > u32::from(u16::MAX));
+                ensure(crowded.is_none(), path, || {
+                    format!("peer {} has more than {} links", crowded.unwrap_or(0), u16::MAX)
+                })?;
+                seen.sort_unstable();
+                let twice = seen.windows(2).find(|pair| pair[0] == pair[1]);
+                ensure(twice.is_none(), path, || {
+                    let (a, b) = twice.map_or((0, 0), |pair| pair[0]);
+                    format!("the edge {a} {b} is there twice")
+                })
+            }
+        }
+    }
+
+    fn check_gossip(&self) -> Checked {
+        if let Err(message) = self.gossip.check() {
+            return Err(Problem { path: "gossip".into(), message });
+        }
+        ensure(
+            !self.gossip.heartbeat_interval.is_zero() || self.gossip.static_mesh,
+            "gossip.heartbeat_interval",
+            || "without heartbeats no mesh is kept: set static_mesh = true as well".into(),
+        )?;
+        ensure(
+            self.gossip.heartbeat_interval.is_zero() || !self.gossip.static_mesh,
+            "gossip.static_mesh",
+            || "a static mesh has no heartbeats: set heartbeat_interval = \"0s\" as well".into(),
+        )?;
+        let sybil = self.groups.iter().any(|group| group.behaviour == Behaviour::SybilFlood);
+        ensure(!(sybil && self.gossip.static_mesh), "gossip.static_mesh", || {
+            "a sybil-flood grafts itself into meshes: a static mesh has no place to take".into()
+        })
+    }
+
+    fn check_workload(&self, path: &str, workload: &Workload) -> Checked {
+        let size = match workload {
+            Workload::Publish { size, .. } | Workload::G8 { size, .. } => *size,
+        };
+        ensure((1..=Self::SIZE_MAX).contains(&size), format!("{path}.size"), || {
+            format!("a payload has 1 byte to {} (1 MiB), got {size}", Self::SIZE_MAX)
+        })?;
+        let (group, topic, interval, sources, start, stop) = match workload {
+            Workload::G8 { messages, .. } => {
+                ensure(self.network.topology == Topology::G8, format!("{path}.kind"), || {
+                    "the messages of the g8 workload are drawn with its graph: set topology = \"g8\"".into()
+                })?;
+                let last = Duration::from_millis(100).saturating_mul(u64::from(*messages).saturating_sub(1));
+                ensure(*messages > 0, format!("{path}.messages"), || {
+                    "publishes nothing: leave it out".into()
+                })?;
+                return ensure(last < self.run.duration, format!("{path}.messages"), || {
+                    format!(
+                        "message {messages} would come at {last}, after the end of the run ({})",
+                        self.run.duration
+                    )
+                });
+            }
+            Workload::Publish { group, topic, interval, sources, start, stop, .. } => {
+                (*group, topic, *interval, *sources, *start, *stop)
+            }
+        };
+        let Some(group) = self.groups.get(group as usize) else {
+            return ensure(false, format!("{path}.from"), || format!("there is no group number {group}"));
+        };
+        ensure(group.behaviour == Behaviour::Honest, format!("{path}.from"), || {
+            format!("the group `{}` is not honest: it publishes nothing", group.name)
+        })?;
+        ensure(sources <= group.count, format!("{path}.sources"), || {
+            format!("{sources} sources, but the group `{}` has {} peers", group.name, group.count)
+        })?;
+        if let Err(error) = Topic::parse(topic) {
+            return ensure(false, format!("{path}.topic"), || format!("`{topic}` is no topic: {error}"));
+        }
+        ensure(!self.envelopes || size as usize <= EMIT_MAX, format!("{path}.size"), || {
+            format!(
+                "a signed envelope has at most {EMIT_MAX} bytes, got {size}; bare payloads (validation = \"none\") may be larger"
+            )
+        })?;
+        ensure(!interval.is_zero(), format!("{path}.interval"), || "the interval must be above 0s".into())?;
+        ensure(start < stop, format!("{path}.stop"), || {
+            format!(
+                "the workload stops ({stop}) before it starts ({start}); both have defaults: end of warmup, begin of drain"
+            )
+        })?;
+        ensure(stop <= self.run.duration, format!("{path}.stop"), || {
+            format!("the workload stops at {stop}, after the end of the run ({})", self.run.duration)
+        })?;
+        ensure(group.start <= start, format!("{path}.start"), || {
+            format!("the workload starts at {start}, before its group comes up ({})", group.start)
+        })
+    }
+
+    /// All workloads together: topics and messages.
+    fn check_load(&self) -> Checked {
+        let mut topics = Vec::new();
+        let mut total = 0_u64;
+        for (index, workload) in self.workloads.iter().enumerate() {
+            total = total.saturating_add(match workload {
+                Workload::G8 { messages, .. } => u64::from(*messages),
+                Workload::Publish { topic, interval, start, stop, messages, .. } => {
+                    topics.push(topic);
+                    let all = stop.saturating_sub(*start).as_nanos().div_ceil(interval.as_nanos());
+                    if *messages == 0 { all } else { all.min(u64::from(*messages)) }
+                }
+            });
+            ensure(total <= Self::MESSAGES_MAX, format!("workload.{index}"), || {
+                format!("the workloads publish {total} messages; a run holds {}", Self::MESSAGES_MAX)
+            })?;
+        }
+        topics.sort_unstable();
+        topics.dedup();
+        ensure(topics.len() <= self.gossip.topics_max, "gossip.topics_max", || {
+            format!("{} topics, but a peer takes only {} (topics_max)", topics.len(), self.gossip.topics_max)
+        })
+    }
+
+    fn check_sides(&self, path: &str, a: &Side, b: &Side) -> Checked {
+        for (key, side) in [("a", a), ("b", b)] {
+            let path = format!("{path}.{key}");
+            match side {
+                Side::Group(index) => {
+                    ensure((*index as usize) < self.groups.len(), path, || "no such group".into())?
+                }
+                Side::Region(index) => {
+                    let regions = region_names(&self.network.latency).len();
+                    ensure((*index as usize) < regions, path, || {
+                        "the latency model has no such region".into()
+                    })?;
+                }
+                Side::Share(share) => ensure(*share > 0.0 && *share < 1.0, path, || {
+                    format!("a share must be between 0 and 1, both excluded, got {share}")
+                })?,
+                Side::Rest => {}
+            }
+        }
+        ensure(a != b, format!("{path}.b"), || "both sides of the partition are the same".into())?;
+        let overlap = matches!((a, b), (Side::Share(_), Side::Share(_)));
+        ensure(!overlap, format!("{path}.b"), || {
+            "two shares overlap: the other side of a share is \"rest\"".into()
+        })
+    }
+}
+
+/// The path to blame for too many peers.
+fn largest_group(groups: &[Group]) -> String {
+    let largest = groups.iter().max_by_key(|group| group.count);
+    largest.map_or("group".into(), |group| format!("group.{}.count", group.name))
+}

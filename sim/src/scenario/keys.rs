@@ -1,0 +1,250 @@
+//! Every key of a scenario file: one table that the reader checks against and the JSON Schema is made from.
+
+use serde_json::{Map, Value, json};
+
+use super::gossip::GOSSIP;
+use super::model::{Behaviour, LinkKind, Op, Stat};
+use super::reader::Setting;
+
+/// One key.
+pub(super) struct Field {
+    pub(super) key: &'static str,
+    pub(super) kind: Kind,
+    /// What it means, and its default with the origin of that.
+    pub(super) doc: &'static str,
+}
+
+/// What a key's value looks like.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Flag,
+    Count,
+    /// A number, or a percentage as text.
+    Number,
+    Text,
+    Duration,
+    Size,
+    Rate,
+    Choice(&'static [&'static str]),
+    /// `k-out:20` and so on, or the edges themselves.
+    Topology,
+    Table(&'static [Field]),
+    /// Tables by a free name.
+    Named(&'static [Field]),
+    /// An array of tables.
+    List(&'static [Field]),
+    /// Changes to the rest of the file, by a free name.
+    Arms,
+}
+
+/// A table row.
+pub(super) const fn field(key: &'static str, kind: Kind, doc: &'static str) -> Field {
+    Field { key, kind, doc }
+}
+
+pub(super) static ROOT: &[Field] = &[
+    field("version", Kind::Count, "Version of this format. Required; always 1."),
+    field("name", Kind::Text, "Name of the scenario: letters, digits, `-`, `_`, `.`. Required."),
+    field("arm", Kind::Text, "Set in resolved files only: which arm of a larger scenario this file is."),
+    field("run", Kind::Table(RUN), "Seed and times."),
+    field("network", Kind::Table(NETWORK), "Links between peers, and who is connected to whom."),
+    field("gossip", Kind::Table(GOSSIP), "GossipSub settings: a profile and changes to it."),
+    field("cost", Kind::Table(COST), "Virtual CPU time per operation."),
+    field("group", Kind::Named(GROUP), "Peers, by group. At least one group is honest."),
+    field("workload", Kind::List(WORKLOAD), "What is published."),
+    field("at", Kind::List(AT), "What happens at a fixed time."),
+    field("arms", Kind::Arms, "Each arm is the same run, on the same random numbers, with these changes."),
+    field("expect", Kind::List(EXPECT), "What must hold at the end."),
+];
+
+pub(super) static RUN: &[Field] = &[
+    field("seed", Kind::Count, "Seed of every random number. Default 1."),
+    field("duration", Kind::Duration, "Virtual time to simulate. Default \"60s\" (our choice)."),
+    field("warmup", Kind::Duration, "Counters start and messages count from here on. Default \"0s\"."),
+    field(
+        "drain",
+        Kind::Duration,
+        "Messages of the last `drain` of the run do not count: they had no time to arrive. Default \"5s\", or half of the time after the warmup if that is less (our choice).",
+    ),
+    field(
+        "until_idle",
+        Kind::Flag,
+        "End as soon as nothing is in flight or scheduled but heartbeats. Default false.",
+    ),
+];
+
+pub(super) static NETWORK: &[Field] = &[
+    field(
+        "latency",
+        Kind::Text,
+        "One-way base latency of a link: \"constant:20ms\", \"uniform:10ms..150ms\", \"aws-2019\", \"simblock-2019\", or \"topology\" (g8 only). Default \"uniform:10ms..150ms\", as in the g8 workload.",
+    ),
+    field(
+        "jitter",
+        Kind::Number,
+        "Each frame takes longer by a uniform share of the base in [0, jitter]. Default 0.",
+    ),
+    field(
+        "link",
+        LinkKind::KIND,
+        "\"stream\": in order, a loss becomes delay, then a disconnect; \"datagram\": a loss is a loss. Default \"stream\", as GossipSub runs over streams.",
+    ),
+    field("loss", Kind::Number, "Probability that a packet is lost, in [0, 1). Default 0."),
+    field(
+        "latency_min",
+        Kind::Duration,
+        "No latency is below this. Default: the smallest latency of the model; \"1ms\" for tables and where that is 0 (our choice).",
+    ),
+    field(
+        "retransmit",
+        Kind::Duration,
+        "Stream links: time until a lost packet is sent again; doubles with each loss of the same packet. Default \"200ms\", the least of Linux TCP.",
+    ),
+    field(
+        "stream_timeout",
+        Kind::Duration,
+        "Stream links: a connection that got nothing through for this long is closed. Default \"10s\", the write timeout of Yamux in Go.",
+    ),
+    field(
+        "redial",
+        Kind::Duration,
+        "After a close the dialling side tries again after a uniform time up to this. Default \"5s\" (our choice).",
+    ),
+    field(
+        "queue_max",
+        Kind::Count,
+        "Frames that wait in one direction of a cut stream link. Default 5000, the handler queue of rust-libp2p.",
+    ),
+    field(
+        "topology",
+        Kind::Topology,
+        "Who is connected at the start: \"k-out:20\", \"ring:2\", \"g8\", \"file:PATH\" with a line `a b` or `a,b` per edge, or an array of [a, b]. Default \"k-out:10\" (our choice).",
+    ),
+];
+
+pub(super) static COST: &[Field] = &[
+    field("frame", Kind::Duration, "Per frame of any kind. Default \"0s\"."),
+    field("verify", Kind::Duration, "Per envelope verified, once per message and peer. Default \"0s\"."),
+];
+
+pub(super) static GROUP: &[Field] = &[
+    field("count", Kind::Count, "How many peers. Required."),
+    field(
+        "behaviour",
+        Behaviour::KIND,
+        "\"sybil-flood\" takes mesh places and forwards nothing. Default \"honest\".",
+    ),
+    field("start", Kind::Duration, "When they come up. Default \"0s\"."),
+    field(
+        "dials",
+        Kind::Count,
+        "Links each dials at its start to peers of groups without `dials`. Default 0: the group takes part in the topology.",
+    ),
+    field("ips", Kind::Count, "Addresses that the group shares, at most. Default 0: one each."),
+    field(
+        "regions",
+        Kind::Text,
+        "\"even\", \"table\" (the shares of the latency table), or a region like \"eu-central-1\". Default \"even\".",
+    ),
+];
+
+pub(super) static WORKLOAD: &[Field] = &[
+    field(
+        "kind",
+        Kind::Choice(&["publish", "g8"]),
+        "\"publish\": at a steady rate, each message by a random peer; \"g8\": the messages of the g8 workload, which take only `messages` and `size`. Required.",
+    ),
+    field("from", Kind::Text, "The group that publishes. Default \"honest\"."),
+    field("topic", Kind::Text, "Default \"hyperspace/trajectories/web-research\" (our choice)."),
+    field("rate", Kind::Rate, "Messages per time: \"10/s\", \"6/m\". This or `interval`."),
+    field("interval", Kind::Duration, "Time between two messages. This or `rate`."),
+    field(
+        "size",
+        Kind::Size,
+        "Bytes of a payload; an envelope is filled up to this. Default \"1KiB\", as in the g8 workload.",
+    ),
+    field("sources", Kind::Count, "How many peers of the group publish, drawn once. Default 0: all may."),
+    field("start", Kind::Duration, "First message. Default: the end of the warmup."),
+    field("stop", Kind::Duration, "No message at or after this. Default: where the drain begins."),
+    field("messages", Kind::Count, "No more than this. Default 0, no limit; 10 for g8."),
+];
+
+pub(super) static AT: &[Field] = &[
+    field("t", Kind::Duration, "When. Required."),
+    field(
+        "do",
+        Kind::Choice(&["partition"]),
+        "\"partition\": no packet passes between `a` and `b`. Required.",
+    ),
+    field(
+        "a",
+        Kind::Text,
+        "One side: \"region:NAME\", \"share:50%\" (the first half of every group), or a group. Required.",
+    ),
+    field("b", Kind::Text, "The other side: the same, or \"rest\". Default \"rest\"."),
+    field("for", Kind::Duration, "How long. Required."),
+];
+
+pub(super) static EXPECT: &[Field] = &[
+    field("arm", Kind::Text, "Which arm must meet this. Default: each."),
+    field("metric", Kind::Text, "A number of the report, like \"delivery.ratio\". Required."),
+    field(
+        "group",
+        Kind::Choice(&["honest"]),
+        "Whose metric: measurements are of honest peers, so only \"honest\" is valid.",
+    ),
+    field("op", Op::KIND, "Required."),
+    field("value", Kind::Number, "Compared with this number. This or `of`."),
+    field("of", Kind::Text, "Compared with the same metric of this other arm; needs `arm`."),
+    field("factor", Kind::Number, "With `of`: multiplies the other arm's value. Default 1."),
+    field("stat", Stat::KIND, "Over the seeds of a run. Default \"mean\"."),
+    field(
+        "peers",
+        Kind::Count,
+        "Holds only in a world of this many peers, for check values known for some sizes. Default: any.",
+    ),
+];
+
+/// The JSON Schema (2020-12) of scenario files, for editors.
+pub fn schema() -> Value {
+    let mut root = table(ROOT);
+    root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    root["title"] = json!("hyperlab scenario");
+    root["required"] = json!(["version", "name", "group"]);
+    root["properties"]["version"] = json!({ "const": 1, "description": ROOT[0].doc });
+    root
+}
+
+fn table(fields: &[Field]) -> Value {
+    let properties: Map<String, Value> = fields
+        .iter()
+        .map(|field| {
+            let mut schema = kind(field.kind);
+            schema["description"] = json!(field.doc);
+            (field.key.to_owned(), schema)
+        })
+        .collect();
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
+fn kind(kind: Kind) -> Value {
+    let quantity =
+        |units: &str| json!({ "type": "string", "pattern": format!(r"^\s*\d+(\.\d+)?\s*({units})$") });
+    match kind {
+        Kind::Flag => json!({ "type": "boolean" }),
+        Kind::Count => json!({ "type": "integer", "minimum": 0 }),
+        Kind::Number => json!({ "type": ["number", "string"], "pattern": r"^\s*-?\d+(\.\d+)?\s*%\s*$" }),
+        Kind::Text => json!({ "type": "string" }),
+        Kind::Duration => quantity("ns|us|µs|ms|s|m|h"),
+        Kind::Size => json!({ "anyOf": [quantity("B|KB|KiB|MB|MiB"), { "type": "integer", "minimum": 0 }] }),
+        Kind::Rate => quantity(r"/\s*(ns|us|µs|ms|s|m|h)"),
+        Kind::Choice(names) => json!({ "enum": names }),
+        Kind::Topology => json!({ "type": ["string", "array"], "items": {
+            "type": "array", "items": { "type": "integer", "minimum": 0 }, "minItems": 2, "maxItems": 2
+        } }),
+        Kind::Table(fields) => table(fields),
+        Kind::Named(fields) => json!({ "type": "object", "additionalProperties": table(fields) }),
+        Kind::List(fields) => json!({ "type": "array", "items": table(fields) }),
+        Kind::Arms => json!({ "type": "object", "additionalProperties": { "type": "object" } }),
+    }
+}
