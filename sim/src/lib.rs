@@ -1,0 +1,80 @@
+//! A deterministic discrete-event simulator for the Hyperspace protocol.
+//!
+//! A run is a pure function of (scenario, seed, version): the same digest comes out for any number of threads, from the
+//! fast engine and the slow oracle, with messages handed over in memory or encoded and parsed again.
+//!
+//! ```
+//! use hyperspace_sim::{scenario::Scenario, RunOptions, Simulation};
+//!
+//! let scenario = Scenario::example();
+//! let outcome = Simulation::new(&scenario, &RunOptions::default())?.run(&mut |_| {})?;
+//! assert_eq!(outcome.report.delivery.ratio, 1.0);
+//! # Ok::<(), hyperspace_sim::RunError>(())
+//! ```
+//!
+//! `examples/` shows how to change the machine that runs at every peer, and how to compare arms.
+
+pub mod adversary;
+mod digest;
+mod engine;
+mod event;
+mod lane;
+mod link;
+pub mod message;
+pub mod net;
+#[cfg(feature = "planted-nondeterminism")]
+mod plant;
+pub mod report;
+pub mod scenario;
+mod shared;
+mod simulation;
+mod summary;
+mod tally;
+pub mod verify;
+mod wire;
+mod workload;
+
+pub use digest::{Digests, EPOCH_LENGTH, Probe, Probed};
+pub use lane::{Adversary, Subject};
+pub use report::Report;
+pub use simulation::{Outcome, Progress, RunError, Simulation};
+
+/// Which engine orders the events. No result depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum EngineKind {
+    /// Windows of one lookahead, lanes on several threads.
+    #[default]
+    Window,
+    /// One ordered queue, one thread: slow and obviously right.
+    Oracle,
+}
+
+/// How to run; nothing here changes any result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Worker threads, at least 1. The oracle uses one.
+    pub threads: usize,
+    /// Which engine.
+    pub engine: EngineKind,
+    /// Encodes every frame as libp2p protobuf and parses it again, instead of handing it over in memory.
+    pub wire: bool,
+    /// Verifies each distinct envelope once and remembers the verdict, instead of at every peer.
+    pub memo: bool,
+    /// What to look at closely.
+    pub probe: Option<Probe>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { threads: 1, engine: EngineKind::Window, wire: false, memo: true, probe: None }
+    }
+}
+
+/// About how many bytes a run of this scenario takes, to refuse what cannot fit: measured per peer, link and message on
+/// runs of 10,000 and 100,000 peers.
+pub fn estimate_bytes(scenario: &scenario::Scenario) -> u64 {
+    let links = simulation::expected_links(scenario);
+    let peers = u64::from(scenario.peers());
+    let messages = workload::expected_messages(scenario);
+    peers * 1_500 + links * 2 * 350 + peers * messages.min(5_000) / 2 + messages * 4_096
+}

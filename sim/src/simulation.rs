@@ -1,0 +1,434 @@
+//! A whole run: set-up, the timeline, the checks that always run, and the report.
+
+use std::sync::Arc;
+
+use hyperspace_protocol::machine::{Count, Input, PeerRef};
+use hyperspace_protocol::peer::Peer;
+use hyperspace_protocol::rng::{Stream, purpose_key};
+use hyperspace_protocol::time::{Duration, Instant};
+
+use crate::adversary;
+use crate::digest::{DigestLog, Digests, Probed};
+use crate::engine::{Engine, Oracle, Windows};
+use crate::event::{Payload, mix};
+use crate::lane::{Actor, Broken, Host, LANE, Lane, Subject};
+use crate::link::LinkState;
+use crate::message::{MessageTable, SimMessage};
+use crate::net::{Edge, edges, sample_distinct};
+use crate::report::Report;
+use crate::scenario::Scenario;
+use crate::shared::Shared;
+use crate::summary::{Snapshot, summarise};
+use crate::tally::Tally;
+use crate::{EngineKind, RunOptions};
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Virtual time.
+    pub now: Duration,
+    /// Virtual time at which it ends.
+    pub end: Duration,
+    /// Events so far.
+    pub events: u64,
+    /// First deliveries over the network so far.
+    pub delivered: u64,
+}
+
+/// What a run leaves behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The measurements.
+    pub report: Report,
+    /// What to compare with another run.
+    pub digests: Digests,
+    /// What [`RunOptions::probe`] saw.
+    pub probed: Probed,
+}
+
+/// Why there is no outcome.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The scenario or the options cannot be run.
+    #[error("{0}")]
+    Invalid(String),
+    /// Something happened that never may: a bug in a machine or in the simulator.
+    #[error("invariant broken at {at}{}: {what}", .peer.map_or(String::new(), |p| format!(", peer {p}")))]
+    Invariant {
+        /// Virtual time.
+        at: Duration,
+        /// Where, if at one peer.
+        peer: Option<u32>,
+        /// What.
+        what: String,
+    },
+}
+
+impl From<Broken> for RunError {
+    fn from(broken: Broken) -> Self {
+        Self::Invariant { at: broken.at.since(Instant::ZERO), peer: Some(broken.peer), what: broken.what }
+    }
+}
+
+/// Something the world does at a fixed time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum WorldAction {
+    /// The groups whose start this is come up.
+    Start,
+    /// Links cut for too long are closed.
+    CloseCut,
+}
+
+/// A world that is set up and ready to run.
+pub struct Simulation<P: Subject = Peer<SimMessage>> {
+    shared: Shared,
+    engine: Box<dyn Engine<P>>,
+    groups: Vec<(Instant, std::ops::Range<u32>)>,
+    actions: Vec<(Instant, WorldAction)>,
+    topology: Vec<Edge>,
+    dials: Vec<Edge>,
+    until_idle: bool,
+    world_seq: u32,
+}
+
+impl Simulation {
+    /// Builds the world of a scenario with the honest protocol.
+    ///
+    /// # Errors
+    /// [`RunError::Invalid`] for a scenario that [`Scenario::check`] refuses.
+    pub fn new(scenario: &Scenario, options: &RunOptions) -> Result<Self, RunError> {
+        Self::with_machine(scenario, options, |_, _| Peer::default())
+    }
+}
+
+impl<P: Subject + 'static> Simulation<P> {
+    /// Builds the world of a scenario with a machine of the caller's at every honest peer. `machine` gets the peer's
+    /// number and the table of all messages, for machines that make messages of their own.
+    ///
+    /// # Errors
+    /// [`RunError::Invalid`] for a scenario that [`Scenario::check`] refuses.
+    pub fn with_machine(
+        scenario: &Scenario,
+        options: &RunOptions,
+        mut machine: impl FnMut(u32, &Arc<MessageTable>) -> P,
+    ) -> Result<Self, RunError> {
+        scenario.check().map_err(RunError::Invalid)?;
+        if options.threads == 0 {
+            return Err(RunError::Invalid("a run needs at least 1 thread, got 0".into()));
+        }
+        let shared = Shared::new(scenario, options);
+        let behaviours: Vec<_> =
+            scenario.groups.iter().flat_map(|g| (0..g.count).map(|_| g.behaviour)).collect();
+        let mut lanes = Vec::new();
+        for base in (0..shared.peers()).step_by(LANE as usize) {
+            let peers = base..shared.peers().min(base + LANE);
+            let hosts = peers.map(|p| {
+                Host::new(match adversary::build(behaviours[p as usize]) {
+                    Some(adversary) => Actor::Adversary(adversary),
+                    None => Actor::Honest(machine(p, &shared.messages)),
+                })
+            });
+            let log = DigestLog::new(base / LANE, base, options.probe);
+            lanes.push(Lane::new(base, hosts.collect(), &shared.schedule, log));
+        }
+        let (topology, dials) = connections(scenario);
+        let horizon = horizon(scenario, &topology);
+        let engine: Box<dyn Engine<P>> = match options.engine {
+            EngineKind::Window => Box::new(Windows::new(&shared, lanes, options.threads, horizon)),
+            EngineKind::Oracle => Box::new(Oracle::new(&shared, lanes)),
+        };
+        let mut simulation = Self {
+            world_seq: shared.schedule.publishes.len() as u32,
+            groups: groups(scenario),
+            actions: actions(scenario, &shared),
+            shared,
+            engine,
+            topology,
+            dials,
+            until_idle: scenario.run.until_idle,
+        };
+        simulation.schedule_publishes();
+        simulation.act_until(Instant::ZERO);
+        Ok(simulation)
+    }
+
+    /// Runs to the end. `progress` is called now and then.
+    ///
+    /// # Errors
+    /// [`RunError::Invariant`] if something happened that never may.
+    pub fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, RunError> {
+        let end = self.shared.end;
+        let mut tick = |now: Instant, events, delivered| {
+            progress(Progress {
+                now: now.since(Instant::ZERO),
+                end: end.since(Instant::ZERO),
+                events,
+                delivered,
+            });
+        };
+        // With `until_idle`, looks once per step whether anything is left.
+        let step = if self.until_idle { Duration::from_millis(100) } else { Duration::MAX };
+        let mut now = Instant::ZERO;
+        while now < end {
+            let action = self.actions.first().map_or(end, |(at, _)| *at);
+            let next = action.min(end).min(now + step);
+            self.engine.advance(&self.shared, next, &mut tick);
+            now = next;
+            self.act_until(now);
+            if self.until_idle && self.actions.is_empty() && self.engine.is_idle() {
+                break;
+            }
+            self.check_broken()?;
+        }
+        self.finish(now)
+    }
+
+    fn check_broken(&mut self) -> Result<(), RunError> {
+        let mut broken: Option<Broken> = None;
+        self.engine.each_lane(&mut |lane, _| {
+            if let Some(b) = &lane.broken
+                && broken.as_ref().is_none_or(|first| (b.at, b.peer) < (first.at, first.peer))
+            {
+                broken = Some(b.clone());
+            }
+        });
+        broken.map_or(Ok(()), |b| Err(b.into()))
+    }
+
+    fn finish(mut self, now: Instant) -> Result<Outcome, RunError> {
+        self.check_broken()?;
+        let mut tally = Tally::new(self.shared.schedule.publishes.len());
+        let (mut logs, mut finals, mut snapshot) = (Vec::new(), Vec::new(), Snapshot::default());
+        let mut probed = Probed::default();
+        let shared = &self.shared;
+        self.engine.each_lane(&mut |lane, _| {
+            tally.merge(&lane.tally);
+            finals.push(final_digest(shared, lane));
+            snapshot.look(shared, lane);
+            probed.peers.append(&mut lane.digests.probed.peers);
+            probed.events.append(&mut lane.digests.probed.events);
+            logs.push(std::mem::take(&mut lane.digests.epochs));
+        });
+        let length = logs.iter().map(Vec::len).max().unwrap_or(0);
+        let block = |log: &Vec<u64>, epoch: usize| log.get(epoch).copied().unwrap_or(0);
+        let epochs = (0..length).map(|e| logs.iter().map(|log| block(log, e)).collect()).collect();
+        let digests = Digests::new(epochs, finals);
+        let report = summarise(&self.shared, &self.groups, &tally, &snapshot, &digests, now);
+        if report.delivery.delivered > report.delivery.expected {
+            return Err(RunError::Invariant {
+                at: now.since(Instant::ZERO),
+                peer: None,
+                what: format!(
+                    "{} first deliveries where {} were possible",
+                    report.delivery.delivered, report.delivery.expected
+                ),
+            });
+        }
+        Ok(Outcome { report, digests, probed })
+    }
+
+    fn schedule_publishes(&mut self) {
+        let publishes = self.shared.schedule.publishes.iter().enumerate();
+        let events = publishes.filter(|(_, p)| p.at < self.shared.end).map(|(index, p)| {
+            Lane::<P>::world_event(p.at, p.peer, index as u32, Payload::Publish(index as u32))
+        });
+        self.engine.schedule(events.collect());
+    }
+
+    /// Does what the world does up to and including `now`.
+    fn act_until(&mut self, now: Instant) {
+        while self.actions.first().is_some_and(|(at, _)| *at <= now) {
+            let (at, action) = self.actions.remove(0);
+            match action {
+                WorldAction::Start => self.start(at),
+                WorldAction::CloseCut => {
+                    let shared = &self.shared;
+                    self.engine.each_lane(&mut |lane, sink| lane.close_cut(shared, at, sink));
+                }
+            }
+        }
+    }
+
+    /// Everybody whose start this is comes up: machines start and subscribe, links among peers that start together are
+    /// there at once, and links to peers that are up already are dialled.
+    fn start(&mut self, at: Instant) {
+        let starts = Starts::new(&self.groups);
+        let shared = &self.shared;
+        self.engine.each_lane(&mut |lane, sink| {
+            for local in 0..lane.hosts.len() {
+                if starts.of(lane.base + local as u32) != at {
+                    continue;
+                }
+                lane.hosts[local].up_since = Some(at);
+                lane.input(shared, local, at, Input::Start, sink);
+                if let Actor::Honest(_) = lane.hosts[local].actor {
+                    for topic in shared.topics() {
+                        lane.input(shared, local, at, Input::Subscribe(topic), sink);
+                    }
+                }
+            }
+        });
+        let both = |e: &Edge| (starts.of(e.from), starts.of(e.to));
+        let now = |e: &&Edge| both(e) == (at, at);
+        let late = |e: &&Edge| both(e).0 != both(e).1 && both(e).0.max(both(e).1) == at;
+        let ready: Vec<Edge> = self.topology.iter().filter(now).copied().collect();
+        let mut orders: Vec<Edge> = self.topology.iter().filter(late).copied().collect();
+        orders.extend(self.dials.iter().filter(|e| starts.of(e.from) == at));
+        self.connect(at, &ready);
+        self.order_dials(at, &orders);
+    }
+
+    fn order_dials(&mut self, at: Instant, orders: &[Edge]) {
+        let mut events = Vec::with_capacity(orders.len());
+        for edge in orders {
+            events.push(Lane::<P>::world_event(at, edge.from, self.world_seq, Payload::DialOrder(edge.to)));
+            self.world_seq += 1;
+        }
+        self.engine.schedule(events);
+    }
+
+    /// Makes links between peers that have none yet, without a handshake.
+    fn connect(&mut self, at: Instant, links: &[Edge]) {
+        let mut ends: Vec<(u32, u32, bool, Duration)> = Vec::with_capacity(2 * links.len());
+        for edge in links {
+            let latency = edge.latency.unwrap_or_else(|| self.shared.latency_between(edge.from, edge.to));
+            ends.push((edge.from, edge.to, true, latency));
+            ends.push((edge.to, edge.from, false, latency));
+        }
+        // An end's slot is its place among its owner's ends, so both sides know both slots beforehand.
+        ends.sort_by_key(|(owner, peer, ..)| (*owner, *peer));
+        let mut first = vec![0; self.shared.peers() as usize + 1];
+        for (owner, ..) in &ends {
+            first[*owner as usize + 1] += 1;
+        }
+        for peer in 1..first.len() {
+            first[peer] += first[peer - 1];
+        }
+        let ends_of = |owner: u32| &ends[first[owner as usize]..first[owner as usize + 1]];
+        let shared = &self.shared;
+        self.engine.each_lane(&mut |lane, _| {
+            for local in 0..lane.hosts.len() {
+                let own = lane.base + local as u32;
+                for (_, peer, outbound, latency) in ends_of(own) {
+                    let slot = lane.allocate(local, *peer, *latency, *outbound);
+                    let slot = slot.expect("degrees are checked to fit 16 bits");
+                    let back = ends_of(*peer).binary_search_by_key(&own, |(_, p, ..)| *p);
+                    let link = &mut lane.hosts[local].links[slot as usize];
+                    link.state = LinkState::Open;
+                    link.back = (back.expect("a link has two ends") as u16, 0);
+                }
+            }
+        });
+        self.engine.each_lane(&mut |lane, sink| {
+            for local in 0..lane.hosts.len() {
+                let own = lane.base + local as u32;
+                for (slot, (_, peer, outbound, _)) in ends_of(own).iter().enumerate() {
+                    let info = Lane::<P>::info(shared, *peer, *outbound);
+                    let connected = Input::Connected { peer: PeerRef(slot as u32), info };
+                    lane.input(shared, local, at, connected, sink);
+                }
+            }
+        });
+    }
+}
+
+/// When each peer comes up.
+struct Starts<'a>(&'a [(Instant, std::ops::Range<u32>)]);
+
+impl<'a> Starts<'a> {
+    const fn new(groups: &'a [(Instant, std::ops::Range<u32>)]) -> Self {
+        Self(groups)
+    }
+
+    fn of(&self, peer: u32) -> Instant {
+        self.0[self.0.partition_point(|(_, range)| range.end <= peer)].0
+    }
+}
+
+fn groups(scenario: &Scenario) -> Vec<(Instant, std::ops::Range<u32>)> {
+    let mut first = 0;
+    let range = |count: u32, first: &mut u32| {
+        let range = *first..*first + count;
+        *first += count;
+        range
+    };
+    scenario.groups.iter().map(|g| (Instant::ZERO + g.start, range(g.count, &mut first))).collect()
+}
+
+fn actions(scenario: &Scenario, shared: &Shared) -> Vec<(Instant, WorldAction)> {
+    let mut actions: Vec<_> =
+        scenario.groups.iter().map(|g| (Instant::ZERO + g.start, WorldAction::Start)).collect();
+    if shared.link == crate::scenario::LinkKind::Stream {
+        let cuts = shared.partitions.starts().map(|at| (at + shared.stream_timeout, WorldAction::CloseCut));
+        actions.extend(cuts);
+    }
+    actions.sort();
+    actions.dedup();
+    actions
+}
+
+/// The links of the topology, among groups without `dials`, and those that the other groups dial.
+fn connections(scenario: &Scenario) -> (Vec<Edge>, Vec<Edge>) {
+    let range = |g: usize| {
+        let first = scenario.first_peer(g as u32);
+        first..first + scenario.groups[g].count
+    };
+    let indices = || 0..scenario.groups.len();
+    let members: Vec<u32> = indices().filter(|g| scenario.groups[*g].dials == 0).flat_map(range).collect();
+    let key = purpose_key(scenario.run.seed, "dials");
+    let mut dials = Vec::new();
+    for g in indices().filter(|g| scenario.groups[*g].dials > 0) {
+        for peer in range(g) {
+            let mut stream = Stream::new(key, peer.into());
+            let targets = sample_distinct(&mut stream, members.len() as u32, scenario.groups[g].dials, None);
+            let edge = |t: u32| Edge { from: peer, to: members[t as usize], latency: None };
+            dials.extend(targets.into_iter().map(edge));
+        }
+    }
+    (edges(&scenario.network.topology, &members, scenario.run.seed), dials)
+}
+
+/// About how many links a scenario has.
+pub(crate) fn expected_links(scenario: &Scenario) -> u64 {
+    use crate::scenario::Topology;
+    let members: u64 = scenario.groups.iter().filter(|g| g.dials == 0).map(|g| u64::from(g.count)).sum();
+    let dialled: u64 = scenario.groups.iter().map(|g| u64::from(g.count) * u64::from(g.dials)).sum();
+    dialled
+        + match &scenario.network.topology {
+            Topology::KOut(k) | Topology::Ring(k) => members * u64::from(*k),
+            Topology::G8 => members * 4,
+            Topology::Edges(edges) => edges.len() as u64,
+        }
+}
+
+/// How far ahead events usually lie: the longest latency with jitter.
+fn horizon(scenario: &Scenario, topology: &[Edge]) -> Duration {
+    use crate::scenario::Latency;
+    let longest = match &scenario.network.latency {
+        Latency::Constant(d) | Latency::Uniform(_, d) => *d,
+        Latency::Aws2019 | Latency::Simblock2019 => Duration::from_millis(350),
+        Latency::Topology => topology.iter().filter_map(|e| e.latency).max().unwrap_or_default(),
+    };
+    longest + Duration::from_nanos((longest.as_nanos() as f64 * scenario.network.jitter) as u64)
+}
+
+/// A lane's state at the end: who is in whose mesh, at what score, and how many random numbers were drawn.
+fn final_digest<P: Subject>(shared: &Shared, lane: &Lane<P>) -> u64 {
+    let mut sum = 0u64;
+    for (local, host) in lane.hosts.iter().enumerate() {
+        let mut digest = mix(u64::from(lane.base + local as u32) ^ host.fingerprint());
+        if let Actor::Honest(machine) = &host.actor {
+            for topic in shared.topics() {
+                for peer in machine.mesh(topic) {
+                    digest = mix(digest ^ u64::from(host.links[peer.0 as usize].peer));
+                }
+            }
+            machine.scores(&shared.config, &mut |peer, score| {
+                digest = mix(digest ^ u64::from(peer.0) ^ score.to_bits());
+            });
+        }
+        sum = sum.wrapping_add(digest);
+    }
+    let counts = Count::NAMES.iter().fold(0, |h, (what, _)| mix(h ^ lane.tally.counters.get(*what)));
+    sum.wrapping_add(counts).wrapping_add(mix(lane.tally.sum_t ^ lane.tally.arrivals << 32))
+}

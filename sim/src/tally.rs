@@ -1,0 +1,231 @@
+//! What is measured while the simulation runs: integers only, one set per lane, added up at the end in any order.
+
+use hyperspace_protocol::gossip::Frame;
+use hyperspace_protocol::machine::Counters;
+use hyperspace_protocol::time::Duration;
+
+use crate::message::SimMessage;
+
+/// Kinds of frames, as indices into [`Tally::frames`].
+pub(crate) const KINDS: usize = 7;
+
+/// The kind of a frame: message, graft, prune, ihave, iwant, idontwant, subscribe.
+#[inline]
+pub(crate) const fn kind_of(frame: &Frame<SimMessage>) -> usize {
+    match frame {
+        Frame::Message(_) => 0,
+        Frame::Graft(_) => 1,
+        Frame::Prune(_) => 2,
+        Frame::Ihave(_) => 3,
+        Frame::Iwant(_) => 4,
+        Frame::Idontwant(_) => 5,
+        Frame::Subscriptions(_) => 6,
+    }
+}
+
+/// What the network did, as indices into [`Tally::network`].
+#[derive(Clone, Copy, Debug)]
+#[repr(usize)]
+pub(crate) enum NetCount {
+    Lost,
+    Retransmitted,
+    QueueOverflow,
+    Disconnected,
+    Stale,
+    Dialled,
+    Refused,
+}
+
+/// Their names in reports.
+pub(crate) const NET_COUNTS: [(NetCount, &str); 7] = [
+    (NetCount::Lost, "net_lost"),
+    (NetCount::Retransmitted, "net_retransmitted"),
+    (NetCount::QueueOverflow, "net_queue_overflow"),
+    (NetCount::Disconnected, "net_disconnected"),
+    (NetCount::Stale, "net_stale"),
+    (NetCount::Dialled, "net_dialled"),
+    (NetCount::Refused, "net_refused"),
+];
+
+/// Width and number of the bins of the delivery curve: 10 ms up to 10 s, the last one open.
+pub(crate) const BIN: Duration = Duration::from_millis(10);
+pub(crate) const BINS: usize = 1_001;
+
+/// Counters of one lane.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) counters: Counters,
+    pub(crate) frames: [u64; KINDS],
+    pub(crate) bytes: [u64; KINDS],
+    pub(crate) network: [u64; NET_COUNTS.len()],
+    pub(crate) events: u64,
+    /// Copies of measured messages that reached honest peers.
+    pub(crate) arrivals: u64,
+    /// First deliveries of measured messages over the network.
+    pub(crate) carried: u64,
+    /// First deliveries of each scheduled message in this lane, publishers included.
+    pub(crate) delivered: Vec<u32>,
+    pub(crate) hops_sum: u64,
+    pub(crate) hops_max: u64,
+    pub(crate) latency_sum_ns: u128,
+    pub(crate) latency_max_ns: u64,
+    pub(crate) latency: Histogram,
+    pub(crate) bins: Vec<u64>,
+    /// Sum of first-arrival times in microseconds.
+    pub(crate) sum_t: u64,
+}
+
+impl Tally {
+    pub(crate) fn new(scheduled: usize) -> Self {
+        Self {
+            counters: Counters::default(),
+            frames: [0; KINDS],
+            bytes: [0; KINDS],
+            network: [0; NET_COUNTS.len()],
+            events: 0,
+            arrivals: 0,
+            carried: 0,
+            delivered: vec![0; scheduled],
+            hops_sum: 0,
+            hops_max: 0,
+            latency_sum_ns: 0,
+            latency_max_ns: 0,
+            latency: Histogram::default(),
+            bins: vec![0; BINS],
+            sum_t: 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn net(&mut self, what: NetCount) {
+        self.network[what as usize] += 1;
+    }
+
+    /// A measured message was delivered for the first time; `hops` is zero at its publisher.
+    pub(crate) fn deliver(&mut self, index: u32, at_ns: u64, latency: Duration, hops: u8) {
+        if let Some(count) = self.delivered.get_mut(index as usize) {
+            *count += 1;
+        }
+        self.sum_t += at_ns / 1_000;
+        if hops == 0 {
+            return;
+        }
+        self.carried += 1;
+        self.hops_sum += u64::from(hops);
+        self.hops_max = self.hops_max.max(u64::from(hops));
+        self.latency_sum_ns += u128::from(latency.as_nanos());
+        self.latency_max_ns = self.latency_max_ns.max(latency.as_nanos());
+        self.latency.add(latency.as_micros());
+        let bin = (latency.as_nanos() / BIN.as_nanos()) as usize;
+        self.bins[bin.min(BINS - 1)] += 1;
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let add = |mine: &mut [u64], theirs: &[u64]| {
+            for (m, t) in mine.iter_mut().zip(theirs) {
+                *m += t;
+            }
+        };
+        self.counters.merge(&other.counters);
+        add(&mut self.frames, &other.frames);
+        add(&mut self.bytes, &other.bytes);
+        add(&mut self.network, &other.network);
+        add(&mut self.bins, &other.bins);
+        for (m, t) in self.delivered.iter_mut().zip(&other.delivered) {
+            *m += t;
+        }
+        self.events += other.events;
+        self.arrivals += other.arrivals;
+        self.carried += other.carried;
+        self.hops_sum += other.hops_sum;
+        self.hops_max = self.hops_max.max(other.hops_max);
+        self.latency_sum_ns += other.latency_sum_ns;
+        self.latency_max_ns = self.latency_max_ns.max(other.latency_max_ns);
+        self.latency.merge(&other.latency);
+        self.sum_t += other.sum_t;
+    }
+}
+
+/// Counts of microsecond values in log-linear buckets: exact below 256, then within 0.8 %.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Histogram {
+    buckets: Vec<u64>,
+    count: u64,
+}
+
+const SUB_BITS: u32 = 8;
+
+impl Histogram {
+    const fn bucket(value: u64) -> usize {
+        if value < 1 << SUB_BITS {
+            return value as usize;
+        }
+        let octave = value.ilog2() - SUB_BITS + 1;
+        ((octave as usize) << (SUB_BITS - 1)) + (value >> octave) as usize
+    }
+
+    /// Smallest value of a bucket, and how many values it holds.
+    const fn range(bucket: usize) -> (u64, u64) {
+        if bucket < 1 << SUB_BITS {
+            return (bucket as u64, 1);
+        }
+        let octave = (bucket >> (SUB_BITS - 1)) as u32 - 1;
+        let mantissa = (bucket - ((octave as usize) << (SUB_BITS - 1))) as u64;
+        (mantissa << octave, 1 << octave)
+    }
+
+    pub(crate) fn add(&mut self, value: u64) {
+        let bucket = Self::bucket(value);
+        if self.buckets.len() <= bucket {
+            self.buckets.resize(bucket + 1, 0);
+        }
+        self.buckets[bucket] += 1;
+        self.count += 1;
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        if self.buckets.len() < other.buckets.len() {
+            self.buckets.resize(other.buckets.len(), 0);
+        }
+        for (m, t) in self.buckets.iter_mut().zip(&other.buckets) {
+            *m += t;
+        }
+        self.count += other.count;
+    }
+
+    /// The value at a quantile in percent (nearest rank), as the middle of its bucket; 0 when empty.
+    pub(crate) fn percentile(&self, percent: u64) -> f64 {
+        let rank = (self.count * percent).div_ceil(100).max(1);
+        let mut seen = 0;
+        for (bucket, count) in self.buckets.iter().enumerate() {
+            seen += count;
+            if seen >= rank && self.count > 0 {
+                let (low, width) = Self::range(bucket);
+                return low as f64 + (width - 1) as f64 / 2.0;
+            }
+        }
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_hold_their_values_within_half_a_percent() {
+        for value in (0..3_000).chain((0..50).map(|i| 1_234_567 * i)) {
+            let (low, width) = Histogram::range(Histogram::bucket(value));
+            assert!((low..low + width).contains(&value), "{value}: {low} + {width}");
+            assert!(width == 1 || width as f64 / low as f64 <= 1.0 / 128.0);
+        }
+    }
+
+    #[test]
+    fn percentiles_go_by_nearest_rank() {
+        let mut h = Histogram::default();
+        (1..=100).for_each(|v| h.add(v));
+        assert_eq!((h.percentile(50), h.percentile(99), h.percentile(100)), (50.0, 99.0, 100.0));
+        assert_eq!(Histogram::default().percentile(50), 0.0);
+    }
+}

@@ -1,0 +1,91 @@
+//! Simulated frames on the wire: what they would weigh, and the round trip through libp2p's protobuf that `--wire` adds.
+//!
+//! A message id is libp2p's default, author and sequence number; the sequence number is the place in the message table.
+//! The 64 bytes of libp2p's own message signature are zero: inside the simulator nobody forges a frame's author.
+
+use hyperspace_protocol::gossip::Frame;
+use hyperspace_protocol::gossip::codec::{self, Names, field};
+use hyperspace_protocol::identity::PeerId;
+use hyperspace_protocol::machine::{Message, TopicRef};
+use hyperspace_protocol::wire::pubsub::{self, Rpc, RpcLimits};
+
+use crate::message::{MessageTable, SimMessage};
+use crate::shared::Shared;
+
+const SEQNO_LEN: usize = 8;
+const SIGNATURE_LEN: usize = 64;
+const ID_LEN: usize = PeerId::MULTIHASH_LEN + SEQNO_LEN;
+
+impl Names<SimMessage> for MessageTable {
+    fn topic(&self, topic: TopicRef) -> &str {
+        self.topic_name(topic)
+    }
+    fn find_topic(&self, name: &str) -> Option<TopicRef> {
+        Self::topic(self, name)
+    }
+    fn id(&self, id: &u32) -> Vec<u8> {
+        let author = self.ids()[self.get(*id).author as usize];
+        [&author.to_multihash()[..], &u64::from(*id).to_be_bytes()].concat()
+    }
+    fn id_len(&self, _: &u32) -> usize {
+        ID_LEN
+    }
+    fn find_id(&self, bytes: &[u8]) -> Option<u32> {
+        let (author, seqno) = bytes.split_at_checked(PeerId::MULTIHASH_LEN)?;
+        let index = u32::try_from(u64::from_be_bytes(seqno.try_into().ok()?)).ok()?;
+        let stored = self.find(index)?;
+        (self.ids()[stored.author as usize].to_multihash() == author).then_some(index)
+    }
+    fn message(&self, message: &SimMessage) -> pubsub::Message {
+        let stored = self.get(message.index());
+        pubsub::Message {
+            from: Some(self.ids()[stored.author as usize].to_multihash().to_vec()),
+            data: Some(stored.bytes.to_vec()),
+            seqno: Some(u64::from(message.index()).to_be_bytes().to_vec()),
+            topic: Some(self.topic_name(stored.topic).to_owned()),
+            signature: Some(vec![0; SIGNATURE_LEN]),
+            key: None,
+        }
+    }
+    fn message_len(&self, message: &SimMessage) -> usize {
+        field(PeerId::MULTIHASH_LEN)
+            + field(message.size())
+            + field(SEQNO_LEN)
+            + field(self.topic_name(message.topic()).len())
+            + field(SIGNATURE_LEN)
+    }
+    fn take_message(&self, message: pubsub::Message) -> Option<SimMessage> {
+        let id = [message.from?, message.seqno?].concat();
+        let index = self.find_id(&id)?;
+        let stored = self.find(index)?;
+        let same = *stored.bytes == *message.data? && self.topic_name(stored.topic) == message.topic?;
+        same.then(|| self.handle(index))
+    }
+}
+
+/// Bytes of a frame as libp2p protobuf.
+pub(crate) fn length(shared: &Shared, frame: &Frame<SimMessage>) -> usize {
+    codec::encoded_len(frame, &*shared.messages)
+}
+
+/// Encodes a frame and parses it again.
+///
+/// # Errors
+/// What did not come back as it went.
+pub(crate) fn round_trip(shared: &Shared, frame: &Frame<SimMessage>) -> Result<Frame<SimMessage>, String> {
+    let bytes = codec::encode(frame, &*shared.messages).emit();
+    if bytes.len() != length(shared, frame) {
+        return Err(format!("{} bytes instead of {}", bytes.len(), length(shared, frame)));
+    }
+    let limits = RpcLimits { bytes: usize::MAX, ..RpcLimits::default() };
+    let rpc = Rpc::parse(&bytes, &limits).map_err(|e| e.to_string())?;
+    let mut frames = codec::decode(rpc, &*shared.messages);
+    let Some(parsed) = frames.pop().filter(|_| frames.is_empty()) else {
+        return Err("not one frame".into());
+    };
+    let parsed = match (parsed, frame) {
+        (Frame::Message(parsed), Frame::Message(sent)) => Frame::Message(parsed.with_hops_of(*sent)),
+        (parsed, _) => parsed,
+    };
+    if parsed == *frame { Ok(parsed) } else { Err(format!("came back as {parsed:?}")) }
+}

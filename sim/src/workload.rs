@@ -1,0 +1,172 @@
+//! Workloads: who publishes what, when. Everything is drawn before the run, so that a message's place in the message table
+//! does not depend on the order in which peers run.
+
+use hyperspace_protocol::envelope;
+use hyperspace_protocol::machine::TopicRef;
+use hyperspace_protocol::rng::{Stream, philox, purpose_key};
+use hyperspace_protocol::time::{Duration, Instant};
+
+use crate::message::SimMessage;
+use crate::net::{G8, sample_distinct};
+use crate::scenario::{Scenario, Workload};
+use crate::shared::Shared;
+
+/// One message to come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Publish {
+    pub(crate) at: Instant,
+    pub(crate) peer: u32,
+    pub(crate) topic: TopicRef,
+    pub(crate) size: u32,
+}
+
+/// All messages of all workloads, in the order of their time.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    pub(crate) publishes: Vec<Publish>,
+    pub(crate) topics: Vec<String>,
+    /// Messages published in this span count for delivery.
+    measured: (Instant, Instant),
+    payload_key: u64,
+    /// Whether this is the cross-simulator workload, which has a check value.
+    pub(crate) is_g8: bool,
+}
+
+/// Topic of the cross-simulator workload.
+const G8_TOPIC: &str = "hyperspace/tasks/g8";
+
+impl Schedule {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        let mut topics: Vec<String> = Vec::new();
+        let mut publishes = Vec::new();
+        for (index, workload) in scenario.workloads.iter().enumerate() {
+            let name = match workload {
+                Workload::Publish { topic, .. } => topic,
+                Workload::G8 { .. } => G8_TOPIC,
+            };
+            let topic = topics.iter().position(|t| t == name).unwrap_or_else(|| {
+                topics.push(name.to_owned());
+                topics.len() - 1
+            });
+            let topic = TopicRef(topic as u32);
+            match workload {
+                Workload::G8 { messages, size } => {
+                    let drawn = G8::draw(scenario.run.seed, scenario.peers(), *messages);
+                    publishes.extend(drawn.publishers.iter().enumerate().map(|(k, &peer)| Publish {
+                        at: Instant::ZERO + G8::INTERVAL.saturating_mul(k as u64),
+                        peer,
+                        topic,
+                        size: *size,
+                    }));
+                }
+                Workload::Publish { .. } => steady(scenario, index, workload, topic, &mut publishes),
+            }
+        }
+        publishes.sort_by_key(|p| p.at);
+        let run = &scenario.run;
+        let last = if run.until_idle { Duration::MAX } else { run.duration.saturating_sub(run.drain) };
+        let measured = (Instant::ZERO + run.warmup, Instant::ZERO + last);
+        Self {
+            publishes,
+            topics,
+            measured,
+            payload_key: purpose_key(scenario.run.seed, "payload"),
+            is_g8: scenario.workloads.iter().any(|w| matches!(w, Workload::G8 { .. })),
+        }
+    }
+
+    /// Whether a message published at `at` counts for delivery.
+    #[inline]
+    pub(crate) fn is_measured(&self, at: Instant) -> bool {
+        self.measured.0 <= at && at < self.measured.1
+    }
+
+    /// Makes the scheduled message of this index and stores it.
+    pub(crate) fn make(&self, shared: &Shared, index: u32) -> SimMessage {
+        let publish = self.publishes[index as usize];
+        let topic = shared.messages.topic_name(publish.topic);
+        let bytes = if shared.messages.signs() {
+            signed(shared, self.payload_key, index, &publish, topic)
+        } else {
+            filler(self.payload_key, index, publish.size as usize).into_bytes()
+        };
+        let bytes = bytes.into_boxed_slice();
+        shared.messages.store_at(index, publish.peer, publish.topic, publish.at, bytes)
+    }
+}
+
+/// About how many messages a scenario publishes.
+pub(crate) fn expected_messages(scenario: &Scenario) -> u64 {
+    let of = |workload: &Workload| match workload {
+        Workload::G8 { messages, .. } => u64::from(*messages),
+        Workload::Publish { interval, start, stop, messages, .. } => {
+            let span = stop.saturating_sub(*start).as_nanos();
+            let fit = span.div_ceil(interval.as_nanos().max(1));
+            if *messages == 0 { fit } else { fit.min(u64::from(*messages)) }
+        }
+    };
+    scenario.workloads.iter().map(of).sum()
+}
+
+/// Messages at a steady rate.
+fn steady(
+    scenario: &Scenario,
+    index: usize,
+    workload: &Workload,
+    topic: TopicRef,
+    publishes: &mut Vec<Publish>,
+) {
+    let Workload::Publish { group, interval, size, sources, start, stop, messages, .. } = workload else {
+        return;
+    };
+    let count = scenario.groups[*group as usize].count;
+    let first = scenario.first_peer(*group);
+    let mut draws = Stream::new(purpose_key(scenario.run.seed, "workload"), index as u64);
+    let sources = match *sources {
+        0 => Vec::new(),
+        n => sample_distinct(&mut draws, count, n, None),
+    };
+    let limit = if *messages == 0 { u64::MAX } else { u64::from(*messages) };
+    let mut at = *start;
+    for _ in 0..limit {
+        if at >= *stop {
+            break;
+        }
+        let peer = match sources.len() {
+            0 => draws.below(u64::from(count)) as u32,
+            n => sources[draws.below(n as u64) as usize],
+        };
+        publishes.push(Publish { at: Instant::ZERO + at, peer: first + peer, topic, size: *size });
+        at = at + *interval;
+    }
+}
+
+/// Pseudo-random lower-case letters: unlike zeros, different for each message.
+fn filler(key: u64, index: u32, length: usize) -> String {
+    let mut text = String::with_capacity(length + 16);
+    let mut n = 0;
+    while text.len() < length {
+        let [a, b] = philox([u64::from(index), n], key);
+        text.push_str(&format!("{a:016x}{b:016x}"));
+        n += 1;
+    }
+    text.truncate(length);
+    text
+}
+
+/// A signed envelope of `size` bytes, or of its smallest size if that is more.
+fn signed(shared: &Shared, key: u64, index: u32, publish: &Publish, topic: &str) -> Vec<u8> {
+    let keypair = shared.keypair(publish.peer);
+    let [a, b] = philox([u64::from(index), u64::MAX], key);
+    let mut nonce = [0; 16];
+    nonce[..8].copy_from_slice(&a.to_be_bytes());
+    nonce[8..].copy_from_slice(&b.to_be_bytes());
+    let unix = shared.unix(publish.at);
+    let seal = |padding: usize| {
+        let d = serde_json::json!({ "filler": filler(key, index, padding), "number": index });
+        envelope::sign(&keypair, topic, unix, nonce, &d, &envelope::Dialect::default())
+            .expect("sizes are checked when the scenario is")
+    };
+    let bare = seal(0).len();
+    seal((publish.size as usize).saturating_sub(bare))
+}

@@ -1,0 +1,170 @@
+//! Whole runs, compared by digest: every engine, any number of threads, with and without encoding, remembering verdicts
+//! or not, over random scenarios. Each case crosses lanes (1,024 peers) when threads matter.
+
+use hyperspace_protocol::gossip;
+use hyperspace_protocol::time::Duration;
+use hyperspace_sim::scenario::{
+    Action, Behaviour, Cost, Group, Latency, LinkKind, Regions, Scenario, Side, Topology, Workload,
+};
+use hyperspace_sim::{EngineKind, Outcome, RunOptions, Simulation};
+use proptest::prelude::*;
+
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn run(scenario: &Scenario, options: RunOptions) -> Outcome {
+    let simulation = Simulation::new(scenario, &options).expect("a valid scenario");
+    simulation.run(&mut |_| {}).expect("no invariant breaks")
+}
+
+/// Runs under every option that must not matter; returns the common outcome.
+fn all_agree(scenario: &Scenario) -> Outcome {
+    let plain = RunOptions::default();
+    let reference = run(scenario, RunOptions { engine: EngineKind::Oracle, ..plain });
+    let variants = [
+        ("one thread", plain),
+        ("again", plain),
+        ("two threads", RunOptions { threads: 2, ..plain }),
+        ("three threads", RunOptions { threads: 3, ..plain }),
+        ("wire", RunOptions { wire: true, ..plain }),
+        ("oracle on the wire", RunOptions { engine: EngineKind::Oracle, wire: true, ..plain }),
+    ];
+    for (name, options) in variants {
+        let outcome = run(scenario, options);
+        assert_eq!(outcome.digests, reference.digests, "{name}");
+        assert_eq!(outcome.report, reference.report, "{name}");
+    }
+    reference
+}
+
+fn group(name: &str, count: u32, behaviour: Behaviour) -> Group {
+    Group {
+        name: name.into(),
+        count,
+        behaviour,
+        start: Duration::ZERO,
+        dials: 0,
+        ips: 0,
+        regions: Regions::Even,
+    }
+}
+
+fn latency() -> impl Strategy<Value = Latency> {
+    prop_oneof![
+        (1u64..50).prop_map(|n| Latency::Constant(ms(n))),
+        (1u64..50, 50u64..200).prop_map(|(a, b)| Latency::Uniform(ms(a), ms(b))),
+        Just(Latency::Aws2019),
+        Just(Latency::Simblock2019),
+    ]
+}
+
+fn topology() -> impl Strategy<Value = Topology> {
+    prop_oneof![(3u32..8).prop_map(Topology::KOut), (2u32..5).prop_map(Topology::Ring)]
+}
+
+prop_compose! {
+    fn scenarios()(
+        seed in any::<u64>(),
+        honest in 12u32..60,
+        late in 0u32..20,
+        sybils in 0u32..30,
+        (latency, topology) in (latency(), topology()),
+        profile in prop::sample::select(gossip::Config::PROFILES.to_vec()),
+        version in prop::sample::select(vec![gossip::Version::V1_0, gossip::Version::V1_1, gossip::Version::V1_2]),
+        datagram in any::<bool>(),
+        (loss, jitter) in (prop_oneof![Just(0.0), 0.0..0.4], prop_oneof![Just(0.0), 0.0..1.0]),
+        (cut_at, cut_for) in (0u64..4_900, 100u64..6_000),
+        (frame_us, verify_us) in (prop_oneof![Just(0u64), 1u64..200], prop_oneof![Just(0u64), 1u64..5_000]),
+        envelopes in any::<bool>(),
+        timeout in 500u64..3_000,
+    ) -> Scenario {
+        let mut s = Scenario::example();
+        s.run.seed = seed;
+        s.run.duration = Duration::from_secs(9);
+        s.run.warmup = Duration::from_secs(1);
+        s.run.drain = Duration::from_secs(1);
+        s.network.latency = latency;
+        s.network.topology = topology;
+        s.network.link = if datagram { LinkKind::Datagram } else { LinkKind::Stream };
+        s.network.loss = loss;
+        s.network.jitter = jitter;
+        s.network.stream_timeout = ms(timeout);
+        s.network.redial = ms(700);
+        s.network.queue_max = 5;
+        s.gossip = gossip::Config { version, ..gossip::Config::profile(profile).expect("listed") };
+        s.envelopes = envelopes;
+        s.cost = Cost { frame: Duration::from_micros(frame_us), verify: Duration::from_micros(verify_us) };
+        s.groups = vec![group("honest", honest, Behaviour::Honest)];
+        if late > 0 {
+            s.groups.push(Group { start: ms(1_717), ..group("late", late, Behaviour::Honest) });
+        }
+        if sybils > 0 {
+            let sybil = group("sybil", sybils, Behaviour::SybilFlood);
+            s.groups.push(Group { start: ms(2_500), dials: 6, ips: 1, ..sybil });
+        }
+        s.workloads = vec![Workload::Publish {
+            group: 0,
+            topic: "hyperspace/tasks/x".into(),
+            interval: ms(170),
+            size: 1_100,
+            sources: 3,
+            start: ms(1_000),
+            stop: ms(8_000),
+            messages: 0,
+        }];
+        s.timeline = vec![Action::Partition {
+            at: ms(cut_at),
+            length: ms(cut_for).min(ms(9_000 - cut_at)),
+            a: Side::Share(0.5),
+            b: Side::Rest,
+        }];
+        s
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_engine_comes_to_the_same_result(scenario in scenarios()) {
+        all_agree(&scenario);
+    }
+}
+
+/// Three lanes, so that threads really share the work.
+#[test]
+fn a_run_over_several_lanes_does_not_depend_on_threads() {
+    let mut s = Scenario::example();
+    s.groups[0].count = 2_500;
+    s.run.duration = Duration::from_secs(8);
+    s.run.warmup = Duration::from_secs(2);
+    s.run.drain = Duration::from_secs(1);
+    s.network.loss = 0.02;
+    let Workload::Publish { start, stop, .. } = &mut s.workloads[0] else { panic!("a publish workload") };
+    (*start, *stop) = (Duration::from_secs(4), Duration::from_secs(7));
+    let outcome = all_agree(&s);
+    assert_eq!(outcome.report.delivery.ratio, 1.0);
+}
+
+#[test]
+fn another_seed_is_another_run() {
+    let s = Scenario::example();
+    let mut other = s.clone();
+    other.run.seed = 2;
+    let plain = RunOptions::default();
+    assert_ne!(run(&s, plain).digests.run, run(&other, plain).digests.run);
+}
+
+/// Envelopes are checked once per content; checking them at every peer gives the same result, only slower.
+#[test]
+fn remembering_verdicts_changes_nothing() {
+    let s = Scenario::example();
+    let memo = run(&s, RunOptions::default());
+    let everywhere = run(&s, RunOptions { memo: false, ..RunOptions::default() });
+    assert_eq!(memo.digests, everywhere.digests);
+    let verified = |o: &Outcome| o.report.counts["envelopes_verified"];
+    assert_eq!(verified(&memo), 100);
+    // Every peer but the publisher checks every message.
+    assert_eq!(verified(&everywhere), 100 * 99);
+}
