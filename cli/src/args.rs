@@ -1,0 +1,217 @@
+//! What can be typed after `hyperlab`.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use hyperspace_sim::EngineKind;
+use hyperspace_sim::scenario::Overrides;
+
+/// A laboratory for the Hyperspace Gossiping Agents Protocol: deterministic simulation of the real protocol machines.
+#[derive(Debug, Parser)]
+#[command(name = "hyperlab", version, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 an expectation failed, 2 bad input, 3 nondeterminism, 4 an invariant \
+    broke, 5 internal error.\nResults go to stdout, progress and diagnostics to stderr.";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Simulate scenarios and judge their expectations
+    Run(RunArgs),
+    /// Check that thread count, engine, wire format and repetition change nothing
+    ///
+    /// Runs each arm twice on 1 thread, on 2 and 4 threads, with the slow reference engine, and with every frame encoded and
+    /// decoded, and compares the digests. On a difference it reruns both sides and shows epoch, peer and event.
+    Verify(VerifyArgs),
+    /// Run again what an output folder holds and compare the digests
+    Rerun(RerunArgs),
+    /// The scenarios that come with hyperlab, and the schema of their format
+    Scenarios {
+        #[command(subcommand)]
+        what: Scenarios,
+    },
+}
+
+/// Which scenario, with which changes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Changes {
+    /// Change a value of the scenario: group.honest.count=2000, run.duration=60s, network.loss=2%, workload.0.rate=20/s
+    ///
+    /// Paths address tables by key, groups by name and array items by number. Wins over the file and its arms.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Seed of every random number, instead of the file's
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+impl Changes {
+    /// As the scenario loader takes them.
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides { seed: self.seed, set: self.set.clone() }
+    }
+}
+
+/// `run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// Scenario files, or names of shipped scenarios
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    /// Run once per seed: 1..=20 includes 20, 1..20 does not. Expectations are then on the statistic over seeds
+    #[arg(long, value_name = "A..=B", conflicts_with = "seed", value_parser = seeds)]
+    pub(crate) seeds: Option<RangeInclusive<u64>>,
+    /// Worker threads; results do not depend on it [default: one per core, at most 8]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+    /// window: fast; oracle: slow and simple, for comparison
+    #[arg(long, value_enum, default_value_t = EngineArg::Window)]
+    pub(crate) engine: EngineArg,
+    /// Encode and decode every frame as it would be on the wire
+    #[arg(long)]
+    pub(crate) wire: bool,
+    /// Write scenarios, build, results and digests to this folder, for `rerun`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// One JSON object a line for each file, arm and seed; with several seeds an aggregate for each file and arm
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress line
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) quiet: bool,
+    /// Show deliveries in the progress line; without a terminal, print it once a second
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+/// `verify`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// Scenario file, or name of a shipped scenario
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    /// One JSON object a line for each arm and variant
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress line
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// `rerun`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RerunArgs {
+    /// A folder written by `run --out`
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Worker threads [default: one per core, at most 8]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+    /// No progress line
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// `scenarios`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Scenarios {
+    /// Names and questions of the shipped scenarios
+    List,
+    /// The text of a shipped scenario, to copy and change
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// JSON Schema of scenario files, with every key and default
+    Schema,
+}
+
+/// `--engine`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineArg {
+    Window,
+    Oracle,
+}
+
+impl EngineArg {
+    /// As the library calls it.
+    pub(crate) fn kind(self) -> EngineKind {
+        match self {
+            Self::Window => EngineKind::Window,
+            Self::Oracle => EngineKind::Oracle,
+        }
+    }
+
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Window => "window",
+            Self::Oracle => "oracle",
+        }
+    }
+}
+
+/// Most seeds of one command: far above any use, below any typing mistake.
+const SEEDS_MAX: u64 = 1_000_000;
+/// Most worker threads.
+const THREADS_MAX: usize = 256;
+
+fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let shape = || "write A..=B with B, or A..B without, like 1..=20".to_owned();
+    let (first, last) = text.split_once("..").ok_or_else(shape)?;
+    let (last, inclusive) = last.strip_prefix('=').map_or((last, false), |last| (last, true));
+    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| shape());
+    let (first, last) = (number(first)?, number(last)?);
+    let empty = || format!("the range {text} is empty");
+    let last = if inclusive { last } else { last.checked_sub(1).ok_or_else(empty)? };
+    if first > last {
+        return Err(empty());
+    }
+    if last - first >= SEEDS_MAX {
+        return Err(format!("more than {SEEDS_MAX} seeds"));
+    }
+    Ok(first..=last)
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads @ 1..=THREADS_MAX) => Ok(threads),
+        Ok(_) | Err(_) => Err(format!("a run has 1 to {THREADS_MAX} threads")),
+    }
+}
+
+/// The threads of a run that asks for none in particular.
+pub(crate) fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn seed_ranges_are_as_in_rust() {
+        assert_eq!(seeds("1..=20"), Ok(1..=20));
+        assert_eq!(seeds("1..20"), Ok(1..=19));
+        assert_eq!(seeds("7..=7"), Ok(7..=7));
+        for wrong in ["5..5", "5..=4", "0..0", "5", "a..b", "1..=", "0..=1000000", "-1..3"] {
+            assert!(seeds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Why a verb did not end well, and the exit code of that.
+
+use std::fmt;
+
+/// Every way a verb can end other than well.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// What to run again to see an expectation fail; the expectation itself is among the results.
+    Expectation(String),
+    /// Arguments or files that cannot be used.
+    Input(String),
+    /// A mistake in a scenario, shown with its line.
+    Scenario(String),
+    /// Runs that should be equal are not.
+    Nondeterminism(String),
+    /// A machine or the simulator broke one of its own rules.
+    Invariant(String),
+    /// Something that is neither the user's fault nor a result.
+    Internal(anyhow::Error),
+}
+
+impl Failure {
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Expectation(_) => 1,
+            Self::Input(_) | Self::Scenario(_) => 2,
+            Self::Nondeterminism(_) => 3,
+            Self::Invariant(_) => 4,
+            Self::Internal(_) => 5,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expectation(text) => write!(f, "an expectation failed\n{text}"),
+            Self::Scenario(text) | Self::Invariant(text) => f.write_str(text),
+            Self::Input(text) => write!(f, "error: {text}"),
+            Self::Nondeterminism(text) => write!(f, "nondeterminism: {text}"),
+            Self::Internal(error) => write!(f, "internal error: {error:#}"),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Internal(error)
+    }
+}

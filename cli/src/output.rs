@@ -1,0 +1,304 @@
+//! What is printed: JSON lines, tables and commands to type.
+
+use std::io::{ErrorKind, Write};
+
+use anyhow::Context;
+use hyperspace_sim::report::Report;
+use hyperspace_sim::scenario::{Expectation, METRICS, Scenario, Stat, Value, Verdict, metric};
+use serde::Serialize;
+use serde_json::{Map, json};
+
+use crate::failure::Failure;
+use crate::measure::Measured;
+
+/// Stdout. A reader that closes it early (`| head`) is no error: what follows is dropped and the work goes on, so that
+/// the exit code and the output folder stay true.
+#[derive(Debug, Default)]
+pub(crate) struct Stdout {
+    closed: bool,
+}
+
+impl Stdout {
+    /// Prints a line.
+    pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
+        if self.closed {
+            return Ok(());
+        }
+        let mut stdout = std::io::stdout().lock();
+        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            written => Ok(written.context("cannot write to stdout")?),
+        }
+    }
+
+    /// Prints a JSON object on a line.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        self.line(&serde_json::to_string(value).context("cannot write JSON")?)
+    }
+}
+
+/// Prints a diagnostic on stderr. That nobody reads it is no error.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A command as it can be pasted into a shell.
+pub(crate) fn command(parts: &[&str]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+%@".contains(c);
+    let quoted = parts.iter().map(|part| {
+        if !part.is_empty() && part.chars().all(plain) {
+            (*part).to_owned()
+        } else {
+            format!("'{}'", part.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// The command that runs now.
+pub(crate) fn this_command() -> String {
+    let args: Vec<String> =
+        std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let parts: Vec<&str> = std::iter::once("hyperlab").chain(args.iter().map(String::as_str)).collect();
+    command(&parts)
+}
+
+/// One run of one arm, as JSON and in the output folder.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunLine<'a> {
+    pub(crate) scenario: &'a str,
+    pub(crate) arm: Option<&'a str>,
+    pub(crate) seed: u64,
+    pub(crate) engine: &'a str,
+    pub(crate) wire: bool,
+    pub(crate) threads: usize,
+    #[serde(flatten)]
+    pub(crate) report: &'a Report,
+    pub(crate) setup_s: f64,
+    pub(crate) wall_s: f64,
+    pub(crate) cpu_s: f64,
+    pub(crate) events_per_s: f64,
+    pub(crate) peak_rss_bytes: Option<u64>,
+    pub(crate) bytes_per_peer: Option<u64>,
+    pub(crate) expectations: Vec<Judged<'a>>,
+    /// The command that gives this line again.
+    pub(crate) reproduce: &'a str,
+    /// Files of the output folder that belong to this run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<&'a crate::folder::Files>,
+}
+
+/// An expectation and how it came out.
+#[derive(Debug, Serialize)]
+pub(crate) struct Judged<'a> {
+    pub(crate) metric: &'a str,
+    pub(crate) op: &'a str,
+    /// The right-hand side as a number; null if the other arm has none.
+    pub(crate) value: Option<f64>,
+    /// The other arm, if it is compared with one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) of: Option<&'a str>,
+    pub(crate) stat: &'a str,
+    /// Null if the run does not have this metric.
+    pub(crate) actual: Option<f64>,
+    pub(crate) ok: bool,
+}
+
+impl<'a> Judged<'a> {
+    pub(crate) fn new(expectation: &'a Expectation, verdict: &Verdict) -> Self {
+        Self {
+            metric: &expectation.metric,
+            op: expectation.op.symbol(),
+            value: verdict.value,
+            of: match &expectation.value {
+                Value::Arm { of, .. } => Some(of),
+                Value::Number(_) => None,
+            },
+            stat: expectation.stat.name(),
+            actual: verdict.actual,
+            ok: verdict.ok,
+        }
+    }
+
+    /// For people.
+    pub(crate) fn text(&self, arm: Option<&str>, several: bool) -> String {
+        let number = |value: Option<f64>| value.map_or("nothing".to_owned(), plain);
+        let of = self.of.map_or(String::new(), |of| format!(" (of {of})"));
+        let stat = if several { format!(" {}", self.stat) } else { String::new() };
+        let arm = arm.map_or(String::new(), |arm| format!("{arm}: "));
+        format!(
+            "{}  {arm}{}{stat} {} {}{of}, measured {}",
+            if self.ok { "ok  " } else { "FAIL" },
+            self.metric,
+            self.op,
+            number(self.value),
+            number(self.actual)
+        )
+    }
+}
+
+/// Everything about the runs of one arm over its seeds.
+pub(crate) struct Column<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) runs: Vec<&'a Measured>,
+}
+
+impl Column<'_> {
+    fn values(&self, path: &str) -> Vec<f64> {
+        self.runs.iter().filter_map(|run| metric(&run.outcome.report, path)).collect()
+    }
+
+    /// The aggregate over seeds: four statistics of every metric.
+    pub(crate) fn aggregate(&self, seeds: &[u64], expectations: &[Judged<'_>]) -> serde_json::Value {
+        let mut metrics = Map::new();
+        let counters = self.counters();
+        for path in METRICS.iter().copied().map(str::to_owned).chain(counters) {
+            let values = self.values(&path);
+            if values.len() == self.runs.len() {
+                let stats = [Stat::Mean, Stat::Min, Stat::Max, Stat::P95];
+                let stats: Map<_, _> =
+                    stats.iter().map(|s| (s.name().to_owned(), json!(s.of(&values)))).collect();
+                metrics.insert(path, stats.into());
+            }
+        }
+        json!({
+            "scenario": self.scenario.name,
+            "arm": self.scenario.arm,
+            "aggregate": true,
+            "seeds": seeds,
+            "wall_s": self.runs.iter().map(|run| run.wall_s).sum::<f64>(),
+            "cpu_s": self.runs.iter().map(|run| run.cpu_s).sum::<f64>(),
+            "metrics": metrics,
+            "expectations": expectations,
+        })
+    }
+
+    /// Paths of the counters that any run has above zero.
+    fn counters(&self) -> Vec<String> {
+        let counts = self.runs.iter().flat_map(|run| &run.outcome.report.counts);
+        let mut names: Vec<String> =
+            counts.filter(|(_, n)| **n > 0).map(|(name, _)| format!("counts.{name}")).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+/// Metrics of the table for people, with the decimals that are shown.
+const ROWS: [(&str, &str, usize); 21] = [
+    ("delivery ratio", "delivery.ratio", 6),
+    ("messages measured", "delivery.messages", 0),
+    ("latency p50 ms", "delivery.p50_ms", 1),
+    ("latency p99 ms", "delivery.p99_ms", 1),
+    ("latency max ms", "delivery.max_ms", 1),
+    ("hops mean", "hops_mean", 2),
+    ("hops max", "hops_max", 0),
+    ("duplicates per delivery", "duplicates_mean", 3),
+    ("frames: message", "gossip.message", 0),
+    ("frames: graft", "gossip.graft", 0),
+    ("frames: prune", "gossip.prune", 0),
+    ("frames: ihave", "gossip.ihave", 0),
+    ("frames: iwant", "gossip.iwant", 0),
+    ("frames: idontwant", "gossip.idontwant", 0),
+    ("mesh degree mean", "mesh.degree_mean", 2),
+    ("mesh degree min", "mesh.degree_min", 0),
+    ("mesh degree max", "mesh.degree_max", 0),
+    ("sybil share of mesh", "mesh.sybil_share", 4),
+    ("sum of first arrivals us", "sum_t", 0),
+    ("virtual seconds", "virtual_s", 1),
+    ("events", "events", 0),
+];
+
+/// The table of one file: a row per metric, a column per arm; several seeds show as mean and range.
+pub(crate) fn table(columns: &[Column<'_>]) -> String {
+    let mut rows = vec![vec![String::new()]];
+    rows[0].extend(columns.iter().map(|c| c.scenario.arm.clone().unwrap_or_else(|| c.scenario.name.clone())));
+    for (label, path, decimals) in ROWS {
+        let cells: Vec<String> =
+            columns.iter().map(|column| spread(&column.values(path), decimals)).collect();
+        if cells.iter().any(|cell| !cell.is_empty()) {
+            rows.push([label.to_owned()].into_iter().chain(cells).collect());
+        }
+    }
+    let mut counters: Vec<String> = columns.iter().flat_map(Column::counters).collect();
+    counters.sort();
+    counters.dedup();
+    for path in counters {
+        let cells = columns.iter().map(|column| spread(&column.values(&path), 0));
+        rows.push([path.replacen("counts.", "count: ", 1)].into_iter().chain(cells).collect());
+    }
+    let own = |label: &str, decimals, value: &dyn Fn(&Measured) -> Option<f64>| {
+        let cells = columns.iter().map(|column| {
+            spread(&column.runs.iter().filter_map(|run| value(run)).collect::<Vec<_>>(), decimals)
+        });
+        [label.to_owned()].into_iter().chain(cells).collect::<Vec<_>>()
+    };
+    rows.push(own("events per second", 0, &|run| Some(run.events_per_s())));
+    rows.push(own("wall seconds", 2, &|run| Some(run.wall_s)));
+    rows.push(own("CPU seconds", 2, &|run| Some(run.cpu_s)));
+    rows.push(own("peak memory MiB", 1, &|run| run.peak_rss_bytes.map(|bytes| bytes as f64 / 1_048_576.0)));
+    if columns.iter().all(|column| column.runs.len() == 1) {
+        let digests = columns.iter().map(|column| column.runs[0].outcome.report.digest.clone());
+        rows.push(["digest".to_owned()].into_iter().chain(digests).collect());
+    }
+    align(&rows)
+}
+
+fn spread(values: &[f64], decimals: usize) -> String {
+    let (Some(mean), Some(min), Some(max)) =
+        (Stat::Mean.of(values), Stat::Min.of(values), Stat::Max.of(values))
+    else {
+        return String::new();
+    };
+    if values.len() == 1 {
+        return format!("{mean:.decimals$}");
+    }
+    format!("{mean:.decimals$} ({min:.decimals$}..{max:.decimals$})")
+}
+
+/// A number without needless zeros.
+fn plain(value: f64) -> String {
+    if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { format!("{value}") }
+}
+
+/// Lines up the columns: the first to the left, the others to the right.
+pub(crate) fn align(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let lines = rows.iter().map(|row| {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = widths[column];
+            line.push_str(&if column == 0 { format!("{cell:width$}") } else { format!("  {cell:>width$}") });
+        }
+        line.trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_can_be_pasted() {
+        assert_eq!(
+            command(&["hyperlab", "run", "a b.toml", "--set", "network.loss=2%"]),
+            "hyperlab run 'a b.toml' --set network.loss=2%"
+        );
+        assert_eq!(command(&["it's", ""]), r"'it'\''s' ''");
+    }
+
+    #[test]
+    fn numbers_and_tables_line_up() {
+        assert_eq!([plain(70_529_541_049.0), plain(0.999), plain(-2.0)], ["70529541049", "0.999", "-2"]);
+        assert_eq!(spread(&[1.0, 3.0], 1), "2.0 (1.0..3.0)");
+        let rows = [vec!["".into(), "one".into(), "b".into()], vec!["label".into(), "1".into(), "22".into()]];
+        assert_eq!(align(&rows), "       one   b\nlabel    1  22");
+    }
+}
