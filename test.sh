@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# All checks of the project, in the order in which they fail fastest. Needs Rust with rustfmt and clippy, nothing else.
+# Exits non-zero at the first failure.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+if ! command -v cargo >/dev/null; then
+    echo "test.sh: cargo is not installed: get Rust from https://rustup.rs" >&2
+    exit 1
+fi
+for part in fmt clippy; do
+    if ! cargo "$part" --version >/dev/null 2>&1; then
+        echo "test.sh: cargo $part is missing: run 'rustup component add rustfmt clippy'" >&2
+        exit 1
+    fi
+done
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+step() {
+    echo "== $*"
+    "$@"
+}
+
+step cargo fmt --all -- --check
+step cargo clippy --locked --workspace --all-targets -- -D warnings
+RUSTDOCFLAGS="-D warnings" step cargo doc --locked --workspace --no-deps --document-private-items --quiet
+step cargo test --locked --workspace 2>&1 | tee "$log"
+
+# The checker of determinism finds a nondeterminism that is planted for it.
+step cargo test --locked -p hyperlab --features planted-nondeterminism --test planted 2>&1 | tee -a "$log"
+
+# The same digests from an optimised build, every engine, any number of threads and encoded messages.
+step cargo build --locked --release
+for scenario in convergence sybil-flood partition-heal lossy-wan; do
+    step target/release/hyperlab verify "scenarios/$scenario.toml" --quiet --set group.honest.count=600 \
+        --set run.duration=45s
+done
+step target/release/hyperlab run scenarios/g8.toml --quiet
+step target/release/hyperlab run scenarios/g8.toml --quiet --set group.honest.count=100000
+step target/release/hyperlab run scenarios/calibration-gossipsub-v1.0.toml --quiet --seeds 1..=20
+step target/release/hyperlab run scenarios/partition-heal.toml scenarios/lossy-wan.toml --quiet
+for example in assert_on_a_world changed_machine; do
+    step cargo run --locked --release --quiet -p hyperspace-sim --example "$example"
+done
+
+awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }
+     END { printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored; exit failed > 0 }' "$log"
