@@ -32,7 +32,7 @@ pub struct TopicRef(pub u32);
 /// How a driver represents a gossip message: shared bytes in a node, an interned handle among a million simulated peers.
 pub trait Message: Clone + fmt::Debug {
     /// The message id that IHAVE, IWANT and IDONTWANT name.
-    type Id: Clone + Eq + Hash + fmt::Debug;
+    type Id: Clone + Ord + Hash + fmt::Debug;
     /// The (`from`, `nonce`) pair of the message's envelope (spec 7.2, decision E14).
     type Nonce: Clone + Eq + fmt::Debug;
     /// Remembers message ids for a time to live.

@@ -30,9 +30,10 @@ pub trait Subject: Machine<Message = SimMessage> + Send {
     fn mesh(&self, _topic: TopicRef) -> &[PeerRef] {
         &[]
     }
-    /// Reads a word of what the next input will need, so that the processor fetches it early. Engines call this for
-    /// several peers at once and throw the sum away.
-    fn warm(&self) -> usize {
+    /// Reads words of what the next frame will need, first of its own memory (`None`), then of what that points to, for a
+    /// frame from `from`. Engines call this for several peers at once, so that the processor fetches them early, and throw
+    /// the sum away.
+    fn warm(&self, _from: Option<PeerRef>) -> usize {
         0
     }
     /// Calls `each` with every neighbour's score.
@@ -43,8 +44,9 @@ impl Subject for Peer<SimMessage> {
     fn mesh(&self, topic: TopicRef) -> &[PeerRef] {
         self.gossip.mesh_peers(topic).unwrap_or_default()
     }
-    fn warm(&self) -> usize {
-        self.gossip.warm()
+    #[inline]
+    fn warm(&self, from: Option<PeerRef>) -> usize {
+        self.gossip.warm(from)
     }
     fn scores(&self, config: &hyperspace_protocol::config::Config, each: &mut dyn FnMut(PeerRef, f64)) {
         for (peer, score) in self.gossip.scores(config) {
@@ -75,6 +77,14 @@ impl<P: Subject> Actor<P> {
         match self {
             Self::Honest(machine) => machine.handle_input(cx, input),
             Self::Adversary(machine) => machine.handle_input(cx, input),
+        }
+    }
+
+    #[inline]
+    fn warm(&self, from: Option<PeerRef>) -> usize {
+        match self {
+            Self::Honest(machine) => machine.warm(from),
+            Self::Adversary(_) => 0,
         }
     }
 
@@ -182,16 +192,15 @@ impl<P: Subject> Lane<P> {
     /// the misses overlap instead of following each other.
     #[inline]
     pub(crate) fn warm(&self, upcoming: impl Iterator<Item = (usize, u16)> + Clone) {
-        let hosts = upcoming.clone().map(|(local, _)| self.hosts[local].links.len());
-        std::hint::black_box(hosts.sum::<usize>());
+        let near = upcoming.clone().map(|(local, _)| {
+            let host = &self.hosts[local];
+            (host.busy as usize).wrapping_add(host.links.len() + host.draws as usize + host.actor.warm(None))
+        });
+        std::hint::black_box(near.fold(0, usize::wrapping_add));
         let deep = upcoming.map(|(local, slot)| {
             let host = &self.hosts[local];
             let link = host.links.get(slot as usize).map_or(0, |l| l.generation as usize);
-            let machine = match &host.actor {
-                Actor::Honest(machine) => machine.warm(),
-                Actor::Adversary(_) => 0,
-            };
-            link.wrapping_add(machine)
+            link + host.actor.warm(Some(PeerRef(slot.into())))
         });
         std::hint::black_box(deep.fold(0, usize::wrapping_add));
     }

@@ -36,7 +36,7 @@ pub(crate) struct Link {
     /// The slot and generation at the other end.
     pub(crate) back: (u16, u16),
     /// Frames sent since the link was cut by a partition.
-    held: u32,
+    held: u16,
     /// Base latency in nanoseconds.
     latency: u32,
     /// On stream links nothing overtakes: when the last frame sent arrives.
@@ -84,6 +84,10 @@ impl<P: Subject> Lane<P> {
                 slot
             }
             None => {
+                if links.len() == links.capacity() {
+                    // Doubling would waste memory among many peers.
+                    links.reserve_exact((links.len() / 4).max(4));
+                }
                 links.push(link);
                 links.len() - 1
             }
@@ -96,6 +100,7 @@ impl<P: Subject> Lane<P> {
     }
 
     /// Sends a protocol frame over an open link.
+    #[inline]
     pub(crate) fn send(
         &mut self,
         shared: &Shared,
@@ -134,6 +139,7 @@ impl<P: Subject> Lane<P> {
     }
 
     /// Puts a payload on the link in `slot`.
+    #[inline]
     fn transmit(
         &mut self,
         shared: &Shared,
@@ -165,6 +171,7 @@ impl<P: Subject> Lane<P> {
         }
     }
 
+    #[inline]
     fn fate(&mut self, shared: &Shared, src: u32, local: usize, now: Instant, slot: u16, seq: u32) -> Fate {
         let link = &mut self.hosts[local].links[slot as usize];
         let stream = shared.link == LinkKind::Stream;

@@ -55,7 +55,7 @@ pub(crate) struct Shared {
     pub(crate) retransmit: Duration,
     pub(crate) stream_timeout: Duration,
     pub(crate) redial: Duration,
-    pub(crate) queue_max: u32,
+    pub(crate) queue_max: u16,
     pub(crate) cost: Cost,
     pub(crate) wire: bool,
     /// Traffic is counted from here on.
@@ -102,7 +102,7 @@ impl Shared {
             retransmit: network.retransmit,
             stream_timeout: network.stream_timeout,
             redial: network.redial,
-            queue_max: network.queue_max,
+            queue_max: u16::try_from(network.queue_max).unwrap_or(u16::MAX),
             cost: scenario.cost,
             wire: options.wire,
             warmup: Instant::ZERO + scenario.run.warmup,

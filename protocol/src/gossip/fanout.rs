@@ -58,7 +58,7 @@ impl<M: Message> Gossip<M> {
             fanout.peers.retain(|peer| {
                 self.neighbours.get(*peer).is_some_and(|n| {
                     n.topics.contains(&fanout.topic)
-                        && self.score_of(cx.config, n) >= config.score.publish_threshold
+                        && self.score(cx.config, *peer) >= config.score.publish_threshold
                 })
             });
             if fanout.peers.len() < config.mesh_degree {

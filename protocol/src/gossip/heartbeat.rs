@@ -35,14 +35,9 @@ impl<M: Message> Gossip<M> {
 
     /// Counters per heartbeat start anew, and what has lapsed is forgotten.
     fn expire(&mut self, cx: &mut Context<'_, M>) {
-        let ticks = self.ticks;
-        for (_, n) in self.neighbours.iter_mut() {
-            n.ihave_frames = 0;
-            n.asked = 0;
-            n.idontwants = 0;
-            n.unwanted.retain(|(_, lapses)| *lapses > ticks);
-            n.served.retain(|(_, lapses, _)| *lapses > ticks);
-        }
+        self.neighbours.start_counting();
+        self.unwanted.expire(self.ticks);
+        self.served.expire(self.ticks);
         let (neighbours, counters) = (&mut self.neighbours, &mut *cx.counters);
         self.promises.expire(cx.now, |peer| {
             counters.add(Count::BrokenPromise);
@@ -64,11 +59,12 @@ impl<M: Message> Gossip<M> {
     /// The topic's mesh with keys and scores.
     fn mesh_candidates(&self, cx: &Context<'_, M>, topic: TopicRef) -> Vec<Candidate> {
         let peers = self.mesh(topic).map_or(&[][..], |m| &m.peers[..]);
-        let candidate = |peer: &PeerRef| {
-            let n = self.neighbours.get(*peer)?;
-            Some(Candidate { peer: *peer, key: n.key, score: self.score_of(cx.config, n) })
+        let candidate = |&peer: &PeerRef| Candidate {
+            peer,
+            key: self.neighbours.key(peer),
+            score: self.score(cx.config, peer),
         };
-        peers.iter().filter_map(candidate).collect()
+        peers.iter().map(candidate).collect()
     }
 
     fn drop_negative(&mut self, cx: &mut Context<'_, M>, topic: TopicRef) {

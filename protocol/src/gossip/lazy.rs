@@ -76,26 +76,19 @@ impl<M: Message> Gossip<M> {
         }
         let forget_at = self.ticks + config.history_length as u64;
         for id in ids.iter().take(config.ihave_ids_max) {
+            // Looked up first because it is quick: the history is searched from end to end.
+            if !self.seen.contains(cx.now, config.seen_ttl, id) {
+                continue;
+            }
             let Some(message) = self.history.get(id) else { continue };
-            let Some(n) = self.neighbours.get_mut(from) else { return };
             // Who said IDONTWANT has taken its wish back (v1.2).
-            if n.does_not_want(id) {
+            if self.unwanted.by(id).is_some_and(|by| by.contains(from)) {
                 cx.counters.add(Count::Suppressed);
-                continue;
-            }
-            let at = match n.served.iter().position(|(served, ..)| served == id) {
-                Some(at) => at,
-                None => {
-                    n.served.push((id.clone(), forget_at, 0));
-                    n.served.len() - 1
-                }
-            };
-            if n.served[at].2 >= config.iwant_retransmissions {
+            } else if self.served.admit(id.clone(), from, config.iwant_retransmissions, forget_at) {
+                cx.send(from, Frame::Message(message.clone()));
+            } else {
                 cx.counters.add(Count::IwantCap);
-                continue;
             }
-            n.served[at].2 += 1;
-            cx.send(from, Frame::Message(message.clone()));
         }
     }
 
@@ -116,16 +109,10 @@ impl<M: Message> Gossip<M> {
         if config.version < super::Version::V1_2 {
             return;
         }
-        let Some(n) = self.neighbours.get_mut(from) else { return };
-        if n.idontwants >= config.idontwant_max {
-            cx.counters.add(Count::IdontwantCap);
-            return;
-        }
-        n.idontwants += 1;
         let lapses = self.ticks + config.idontwant_ttl;
-        match n.unwanted.iter_mut().find(|(unwanted, _)| *unwanted == id) {
-            Some((_, lapsing)) => *lapsing = lapses,
-            None => n.unwanted.push((id, lapses)),
+        let admitted = self.neighbours.admit_idontwant(from, config.idontwant_max);
+        if !(admitted && self.unwanted.insert(id, from, lapses)) {
+            cx.counters.add(Count::IdontwantCap);
         }
     }
 }

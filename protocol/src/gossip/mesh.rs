@@ -71,7 +71,7 @@ impl<M: Message> Gossip<M> {
         })
     }
 
-    fn may_graft(&self, cx: &Context<'_, M>, n: &Neighbour<M>, topic: TopicRef, score: f64) -> bool {
+    fn may_graft(&self, cx: &Context<'_, M>, n: &Neighbour, topic: TopicRef, score: f64) -> bool {
         let config = &cx.config.gossip;
         let backed_off = n.backoff_until(topic);
         n.topics.contains(&topic)
@@ -86,13 +86,13 @@ impl<M: Message> Gossip<M> {
     pub(super) fn candidates(
         &self,
         config: &Config,
-        mut keep: impl FnMut(PeerRef, &Neighbour<M>, f64) -> bool,
+        mut keep: impl FnMut(PeerRef, &Neighbour, f64) -> bool,
     ) -> Vec<Candidate> {
         self.neighbours
             .iter()
             .filter_map(|(peer, n)| {
-                let score = self.score_of(config, n);
-                keep(peer, n, score).then_some(Candidate { peer, key: n.key, score })
+                let score = self.score(config, peer);
+                keep(peer, n, score).then(|| Candidate { peer, key: self.neighbours.key(peer), score })
             })
             .collect()
     }
@@ -164,7 +164,7 @@ impl<M: Message> Gossip<M> {
     /// Peers of the topic that a pruned one may turn to. None for peers of negative score, none of negative score.
     fn exchange(&self, cx: &mut Context<'_, M>, topic: TopicRef, to: PeerRef) -> Vec<PeerId> {
         let config = &cx.config.gossip;
-        let deserves = self.neighbours.get(to).is_some_and(|n| self.score_of(cx.config, n) >= 0.0);
+        let deserves = self.score(cx.config, to) >= 0.0;
         if config.px_peers == 0 || !deserves {
             return Vec::new();
         }

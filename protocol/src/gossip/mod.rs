@@ -27,6 +27,7 @@ mod subscriptions;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod unwanted;
 mod validation;
 
 pub use config::{Config, Version};
@@ -41,9 +42,10 @@ use crate::time::{Duration, Instant};
 use cache::History;
 use fanout::Fanout;
 use mesh::Mesh;
-use neighbour::{Neighbour, Neighbours};
+use neighbour::Neighbours;
 use promises::Promises;
 use smallvec::SmallVec;
+use unwanted::{Served, Unwanted};
 use validation::RecentlyAccepted;
 
 /// One peer's GossipSub state.
@@ -52,13 +54,15 @@ pub struct Gossip<M: Message> {
     /// Subscribed topics, in the order of subscription.
     topics: SmallVec<[Mesh; 1]>,
     seen: M::Seen,
-    neighbours: Neighbours<M>,
+    neighbours: Neighbours,
     next_heartbeat: Instant,
     ticks: u64,
     decayed: Instant,
     history: History<M>,
     recent: RecentlyAccepted<M>,
     promises: Promises<M>,
+    unwanted: Unwanted<M::Id>,
+    served: Served<M::Id>,
     fanout: Vec<Fanout>,
     rejected: Option<Box<M::Seen>>,
     /// Explicit peers met so far.
@@ -77,6 +81,8 @@ impl<M: Message> Default for Gossip<M> {
             history: History::default(),
             recent: RecentlyAccepted::default(),
             promises: Promises::default(),
+            unwanted: Unwanted::default(),
+            served: Served::default(),
             fanout: Vec::new(),
             rejected: None,
             explicit: Vec::new(),
@@ -125,20 +131,24 @@ impl<M: Message> Gossip<M> {
             fanout.peers.retain(|p| *p != peer);
         }
         self.promises.forget(peer);
+        self.unwanted.forget(peer);
+        self.served.forget(peer);
     }
 
     /// A frame came in. Returns a message that is new here and waits for [`Gossip::on_verdict`].
     pub fn on_frame(&mut self, cx: &mut Context<'_, M>, from: PeerRef, frame: Frame<M>) -> Option<M> {
         let config = &cx.config.gossip;
         // Still in flight when the connection went down.
-        let explicit = self.neighbours.get(from)?.info.explicit;
+        if !self.neighbours.is_connected(from) {
+            return None;
+        }
         // Both go and rust take subscriptions from everyone: they are announced only once. Of explicit peers everything
         // is accepted (v1.1).
         if let Frame::Subscriptions(changes) = &frame {
             self.on_subscriptions(cx, from, changes);
-        } else if !explicit
-            && config.scoring()
+        } else if config.scoring()
             && self.score(cx.config, from) < config.score.graylist_threshold
+            && !self.neighbours.is_explicit(from)
         {
             cx.counters.add(Count::Graylisted);
             return None;
@@ -179,11 +189,14 @@ impl<M: Message> Gossip<M> {
         }
     }
 
-    /// Reads a word of the set of seen ids, which the next message will need: a driver that serves many machines in turn
-    /// can so fetch it early.
+    /// Reads words of what the next frame will need, first of its own memory (`None`), then of what that points to, for a
+    /// frame from `from`: a driver that serves many machines in turn can so have them fetched early.
     #[inline]
-    pub fn warm(&self) -> usize {
-        self.seen.warm()
+    pub fn warm(&self, from: Option<PeerRef>) -> usize {
+        match from {
+            None => self.topics.len() + self.promises.len() + self.explicit.len() + self.neighbours.len(),
+            Some(from) => self.seen.warm() + usize::from(self.neighbours.is_connected(from)),
+        }
     }
 
     /// The mesh links of a topic; none if it is not subscribed to.
@@ -193,16 +206,12 @@ impl<M: Message> Gossip<M> {
 
     /// Every neighbour with its score.
     pub fn scores<'a>(&'a self, config: &'a PeerConfig) -> impl Iterator<Item = (PeerRef, f64)> + 'a {
-        self.neighbours.iter().map(|(peer, n)| (peer, self.score_of(config, n)))
+        self.neighbours.iter().map(|(peer, _)| (peer, self.score(config, peer)))
     }
 
     /// The score of a peer; 0 for one that is not connected or when peers are not scored.
     pub fn score(&self, config: &PeerConfig, peer: PeerRef) -> f64 {
-        self.neighbours.get(peer).map_or(0.0, |n| self.score_of(config, n))
-    }
-
-    fn score_of(&self, config: &PeerConfig, neighbour: &Neighbour<M>) -> f64 {
-        if config.gossip.scoring() { neighbour.score(&config.gossip.score) } else { 0.0 }
+        if config.gossip.scoring() { self.neighbours.score(peer, &config.gossip.score) } else { 0.0 }
     }
 
     fn mesh(&self, topic: TopicRef) -> Option<&Mesh> {

@@ -1,5 +1,6 @@
 //! What a machine knows about each connected peer, and what it remembers of those that left.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
@@ -7,7 +8,7 @@ use smallvec::SmallVec;
 use super::score::{PeerStats, TopicStats};
 use super::score_params::ScoreParams;
 use crate::identity::PeerId;
-use crate::machine::{Message, PeerInfo, PeerRef, TopicRef};
+use crate::machine::{PeerInfo, PeerRef, TopicRef};
 use crate::time::{Duration, Instant};
 
 /// Disconnected peers remembered for their faults and backoffs; beyond this the one that expires first is forgotten. Our
@@ -20,10 +21,8 @@ const DEPARTED_BACKOFF_MAX: Duration = Duration::from_secs(3600);
 
 /// One connected peer.
 #[derive(Debug)]
-pub(super) struct Neighbour<M: Message> {
+pub(super) struct Neighbour {
     pub(super) info: PeerInfo,
-    /// From the peer id: orders random choices.
-    pub(super) key: u64,
     /// Topics it subscribes to.
     pub(super) topics: SmallVec<[TopicRef; 2]>,
     pub(super) topic_stats: SmallVec<[TopicStats; 1]>,
@@ -34,29 +33,18 @@ pub(super) struct Neighbour<M: Message> {
     pub(super) ihave_frames: u32,
     /// Ids asked for since the last heartbeat.
     pub(super) asked: u32,
-    /// IDONTWANT ids since the last heartbeat.
-    pub(super) idontwants: u32,
-    /// Ids it does not want, with the heartbeat at which that lapses.
-    pub(super) unwanted: Vec<(M::Id, u64)>,
-    /// How often it got a message by IWANT, with the heartbeat at which that is forgotten.
-    pub(super) served: Vec<(M::Id, u64, u32)>,
 }
 
-impl<M: Message> Neighbour<M> {
+impl Neighbour {
     fn new(info: PeerInfo) -> Self {
-        let key = u64::from_be_bytes(info.id.as_bytes()[..8].try_into().expect("a peer id has 32 bytes"));
         Self {
             info,
-            key,
             topics: SmallVec::new(),
             topic_stats: SmallVec::new(),
             stats: PeerStats::default(),
             ip_peers: 1,
             ihave_frames: 0,
             asked: 0,
-            idontwants: 0,
-            unwanted: Vec::new(),
-            served: Vec::new(),
         }
     }
 
@@ -75,17 +63,13 @@ impl<M: Message> Neighbour<M> {
         &mut self.topic_stats[at]
     }
 
-    pub(super) fn score(&self, params: &ScoreParams) -> f64 {
+    fn score(&self, params: &ScoreParams) -> f64 {
         let topics = self.topic_stats.iter().map(|s| s.score(&params.topic)).sum();
         self.stats.total(topics, self.ip_peers, params)
     }
 
     pub(super) fn backoff_until(&self, topic: TopicRef) -> Instant {
         self.topic_stats(topic).map_or(Instant::ZERO, |s| s.backoff_until)
-    }
-
-    pub(super) fn does_not_want(&self, id: &M::Id) -> bool {
-        self.unwanted.iter().any(|(unwanted, _)| unwanted == id)
     }
 }
 
@@ -100,41 +84,113 @@ struct Departed {
     expires: Instant,
 }
 
+/// What every frame asks about a neighbour, apart from the rest so that it stays close together in memory.
+#[derive(Clone, Debug, Default)]
+struct Hot {
+    connected: bool,
+    explicit: bool,
+    /// Whether `score` is what the neighbour's counters come to.
+    fresh: Cell<bool>,
+    /// IDONTWANT ids since the last heartbeat.
+    idontwants: u32,
+    /// From the peer id: orders random choices.
+    key: u64,
+    score: Cell<f64>,
+}
+
+/// The first bytes of an identity: enough to order random choices and to tell most identities apart.
+fn key_of(id: &PeerId) -> u64 {
+    u64::from_be_bytes(id.as_bytes()[..8].try_into().expect("a peer id has 32 bytes"))
+}
+
 /// All neighbours by handle, and the memory of departed ones.
-#[derive(Debug)]
-pub(super) struct Neighbours<M: Message> {
-    slots: Vec<Option<Neighbour<M>>>,
+#[derive(Debug, Default)]
+pub(super) struct Neighbours {
+    hot: Vec<Hot>,
+    slots: Vec<Option<Neighbour>>,
     departed: BTreeMap<PeerId, Departed>,
 }
 
-impl<M: Message> Default for Neighbours<M> {
-    fn default() -> Self {
-        Self { slots: Vec::new(), departed: BTreeMap::new() }
+impl Neighbours {
+    /// Handles in use so far.
+    pub(super) fn len(&self) -> usize {
+        self.hot.len()
     }
-}
 
-impl<M: Message> Neighbours<M> {
-    pub(super) fn get(&self, peer: PeerRef) -> Option<&Neighbour<M>> {
+    pub(super) fn is_connected(&self, peer: PeerRef) -> bool {
+        self.hot.get(peer.0 as usize).is_some_and(|hot| hot.connected)
+    }
+
+    pub(super) fn is_explicit(&self, peer: PeerRef) -> bool {
+        self.hot.get(peer.0 as usize).is_some_and(|hot| hot.explicit)
+    }
+
+    /// Orders random choices; 0 for a handle that is not connected.
+    pub(super) fn key(&self, peer: PeerRef) -> u64 {
+        self.hot.get(peer.0 as usize).map_or(0, |hot| hot.key)
+    }
+
+    /// Whether the neighbour has this identity.
+    pub(super) fn is(&self, peer: PeerRef, id: &PeerId) -> bool {
+        // The key settles nearly every case without a look at the rest.
+        self.key(peer) == key_of(id) && self.get(peer).is_some_and(|n| n.info.id == *id)
+    }
+
+    /// The score, worked out anew only if something has changed since the last time.
+    #[inline]
+    pub(super) fn score(&self, peer: PeerRef, params: &ScoreParams) -> f64 {
+        let Some(hot) = self.hot.get(peer.0 as usize) else { return 0.0 };
+        if !hot.fresh.get() {
+            hot.score.set(self.get(peer).map_or(0.0, |n| n.score(params)));
+            hot.fresh.set(true);
+        }
+        hot.score.get()
+    }
+
+    /// Counts an IDONTWANT; false if the neighbour has said `most` since the last heartbeat.
+    pub(super) fn admit_idontwant(&mut self, peer: PeerRef, most: u32) -> bool {
+        let Some(hot) = self.hot.get_mut(peer.0 as usize) else { return false };
+        let admitted = hot.idontwants < most;
+        hot.idontwants += u32::from(admitted);
+        admitted
+    }
+
+    /// A heartbeat has come: counters start anew.
+    pub(super) fn start_counting(&mut self) {
+        self.hot.iter_mut().for_each(|hot| hot.idontwants = 0);
+        for n in self.slots.iter_mut().flatten() {
+            n.ihave_frames = 0;
+            n.asked = 0;
+        }
+    }
+
+    pub(super) fn get(&self, peer: PeerRef) -> Option<&Neighbour> {
         self.slots.get(peer.0 as usize)?.as_ref()
     }
 
-    pub(super) fn get_mut(&mut self, peer: PeerRef) -> Option<&mut Neighbour<M>> {
+    /// The neighbour to change: its score is worked out anew afterwards.
+    pub(super) fn get_mut(&mut self, peer: PeerRef) -> Option<&mut Neighbour> {
+        self.hot.get(peer.0 as usize)?.fresh.set(false);
         self.slots.get_mut(peer.0 as usize)?.as_mut()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (PeerRef, &Neighbour<M>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PeerRef, &Neighbour)> {
         self.slots.iter().enumerate().filter_map(|(i, n)| Some((PeerRef(i as u32), n.as_ref()?)))
-    }
-
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (PeerRef, &mut Neighbour<M>)> {
-        self.slots.iter_mut().enumerate().filter_map(|(i, n)| Some((PeerRef(i as u32), n.as_mut()?)))
     }
 
     pub(super) fn insert(&mut self, now: Instant, peer: PeerRef, info: PeerInfo) {
         let slot = peer.0 as usize;
         if self.slots.len() <= slot {
+            // Doubling would waste a third of all memory among many simulated peers.
+            let more = (slot + 1 - self.slots.len()).max(self.slots.len() / 4).max(4);
+            if self.slots.capacity() <= slot {
+                self.slots.reserve_exact(more);
+                self.hot.reserve_exact(more);
+            }
             self.slots.resize_with(slot + 1, || None);
+            self.hot.resize_with(slot + 1, Hot::default);
         }
+        self.stale();
         let mut neighbour = Neighbour::new(info);
         if let Some(mut departed) = self.departed.remove(&info.id)
             && departed.expires > now
@@ -151,6 +207,13 @@ impl<M: Message> Neighbours<M> {
             neighbour.ip_peers += 1;
         }
         self.slots[slot] = Some(neighbour);
+        self.hot[slot] =
+            Hot { connected: true, explicit: info.explicit, key: key_of(&info.id), ..Hot::default() };
+    }
+
+    /// Something changed that all scores depend on.
+    fn stale(&mut self) {
+        self.hot.iter_mut().for_each(|hot| hot.fresh.set(false));
     }
 
     /// Forgets the connection but, for `retain`, not the peer's faults: v1.1 keeps scores that are not positive.
@@ -158,6 +221,8 @@ impl<M: Message> Neighbours<M> {
         let Some(mut left) = self.slots.get_mut(peer.0 as usize).and_then(Option::take) else {
             return;
         };
+        self.hot[peer.0 as usize] = Hot::default();
+        self.stale();
         for other in self.slots.iter_mut().flatten().filter(|n| n.info.ip == left.info.ip) {
             other.ip_peers -= 1;
         }
@@ -205,6 +270,7 @@ impl<M: Message> Neighbours<M> {
     /// One decay interval has passed. What is kept of departed peers does not decay, so that leaving and coming back is
     /// no way to lose a bad name early (as go does).
     pub(super) fn decay(&mut self, now: Instant, params: &ScoreParams) {
+        self.stale();
         for neighbour in self.slots.iter_mut().flatten() {
             for stats in &mut neighbour.topic_stats {
                 stats.decay(now, params);

@@ -29,7 +29,7 @@ impl<M: Message> Promises<M> {
         }
     }
 
-    #[cfg(test)]
+    /// How many are open.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -10,8 +10,8 @@ use crate::time::{Duration, Instant};
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct TopicStats {
     pub(super) topic: TopicRef,
-    /// Since when the neighbour is in our mesh, if it is.
-    pub(super) mesh_since: Option<Instant>,
+    /// Since when the neighbour is in our mesh; the far future if it is not.
+    mesh_since: Instant,
     /// P1's time in the mesh, as of the last decay.
     mesh_time: Duration,
     /// P2.
@@ -32,7 +32,7 @@ impl TopicStats {
     pub(super) const fn new(topic: TopicRef) -> Self {
         Self {
             topic,
-            mesh_since: None,
+            mesh_since: Instant::FAR_FUTURE,
             mesh_time: Duration::ZERO,
             first_deliveries: 0.0,
             mesh_deliveries: 0.0,
@@ -43,15 +43,20 @@ impl TopicStats {
         }
     }
 
+    /// Whether the neighbour is in our mesh.
+    pub(super) fn in_mesh(&self) -> bool {
+        self.mesh_since != Instant::FAR_FUTURE
+    }
+
     pub(super) fn grafted(&mut self, now: Instant) {
-        self.mesh_since = Some(now);
+        self.mesh_since = now;
         self.mesh_time = Duration::ZERO;
         self.mesh_deliveries_active = false;
     }
 
     /// Leaves the mesh; a deficit at this moment becomes a mesh failure (P3b).
     pub(super) fn pruned(&mut self, params: &TopicScoreParams) {
-        self.mesh_since = None;
+        self.mesh_since = Instant::FAR_FUTURE;
         let deficit = self.deficit(params);
         self.mesh_failure += deficit * deficit;
     }
@@ -64,7 +69,7 @@ impl TopicStats {
 
     /// The neighbour delivered a valid message, first or in time after it.
     pub(super) fn mesh_delivery(&mut self, params: &TopicScoreParams) {
-        if self.mesh_since.is_some() {
+        if self.in_mesh() {
             self.mesh_deliveries = (self.mesh_deliveries + 1.0).min(params.mesh_deliveries_cap);
         }
     }
@@ -81,8 +86,8 @@ impl TopicStats {
         decay(&mut self.mesh_deliveries, t.mesh_deliveries_decay, params.decay_to_zero);
         decay(&mut self.mesh_failure, t.mesh_failure_decay, params.decay_to_zero);
         decay(&mut self.invalid, t.invalid_decay, params.decay_to_zero);
-        if let Some(since) = self.mesh_since {
-            self.mesh_time = now.since(since);
+        if self.in_mesh() {
+            self.mesh_time = now.since(self.mesh_since);
             self.mesh_deliveries_active |= self.mesh_time > t.mesh_deliveries_activation;
         }
     }
@@ -90,7 +95,7 @@ impl TopicStats {
     /// What a disconnected peer keeps: its faults.
     pub(super) fn disconnected(&mut self, params: &TopicScoreParams) {
         self.first_deliveries = 0.0;
-        if self.mesh_since.is_some() {
+        if self.in_mesh() {
             self.pruned(params);
         }
     }
@@ -111,7 +116,7 @@ impl TopicStats {
     /// `t * (w1 P1 + w2 P2 + w3 P3 + w3b P3b + w4 P4)`.
     pub(super) fn score(&self, params: &TopicScoreParams) -> f64 {
         let mut sum = 0.0;
-        if self.mesh_since.is_some() {
+        if self.in_mesh() {
             let quanta = self.mesh_time.as_nanos() / params.time_in_mesh_quantum.as_nanos();
             sum += (quanta as f64).min(params.time_in_mesh_cap) * params.time_in_mesh_weight;
         }
@@ -125,7 +130,7 @@ impl TopicStats {
 
     /// Whether nothing is left that the next contact has to know.
     pub(super) fn is_blank(&self, now: Instant) -> bool {
-        self.mesh_since.is_none()
+        !self.in_mesh()
             && self.first_deliveries == 0.0
             && self.mesh_deliveries == 0.0
             && self.mesh_failure == 0.0

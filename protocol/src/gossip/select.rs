@@ -10,7 +10,7 @@ use crate::rng::Stream;
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Candidate {
     pub(super) peer: PeerRef,
-    /// From the peer id, see [`super::neighbour::Neighbour::key`].
+    /// From the peer id, see `Neighbours::key`.
     pub(super) key: u64,
     pub(super) score: f64,
 }

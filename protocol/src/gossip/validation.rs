@@ -28,11 +28,15 @@ struct Recent<M: Message> {
 
 /// Messages accepted within P3's window, at most [`RecentlyAccepted::MAX`]; the oldest goes first.
 #[derive(Debug)]
-pub(super) struct RecentlyAccepted<M: Message>(Vec<Recent<M>>);
+pub(super) struct RecentlyAccepted<M: Message> {
+    messages: Vec<Recent<M>>,
+    /// When the last one came: nearly all duplicates come too late for any credit, and this settles them.
+    latest: Instant,
+}
 
 impl<M: Message> Default for RecentlyAccepted<M> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { messages: Vec::new(), latest: Instant::ZERO }
     }
 }
 
@@ -41,21 +45,25 @@ impl<M: Message> RecentlyAccepted<M> {
     pub(super) const MAX: usize = 256;
 
     fn add(&mut self, now: Instant, window: Duration, id: M::Id, from: PeerRef) {
-        self.0.retain(|r| now <= r.accepted + window);
-        if self.0.len() >= Self::MAX {
-            self.0.remove(0);
+        self.latest = now;
+        self.messages.retain(|r| now <= r.accepted + window);
+        if self.messages.len() >= Self::MAX {
+            self.messages.remove(0);
         }
-        self.0.push(Recent { id, accepted: now, credited: SmallVec::from_slice(&[from]) });
+        self.messages.push(Recent { id, accepted: now, credited: SmallVec::from_slice(&[from]) });
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.messages.len()
     }
 
     /// Whether `from` earns a delivery for sending `id` at `now`; at most once per message.
     fn credit(&mut self, now: Instant, window: Duration, id: &M::Id, from: PeerRef) -> bool {
-        let Some(recent) = self.0.iter_mut().find(|r| r.id == *id) else { return false };
+        if now > self.latest + window {
+            return false;
+        }
+        let Some(recent) = self.messages.iter_mut().find(|r| r.id == *id) else { return false };
         let earned = now <= recent.accepted + window && !recent.credited.contains(&from);
         if earned {
             recent.credited.push(from);
@@ -171,22 +179,14 @@ impl<M: Message> Gossip<M> {
         let mut targets: SmallVec<[PeerRef; 16]> = SmallVec::from_slice(&mesh.peers);
         self.add_explicit(message, &mut targets);
         let author = if config.forward_to_author { None } else { cx.services.author(message) };
-        let check_unwanted = config.version >= super::Version::V1_2;
-        let id = message.id();
+        let unwanted_by = self.unwanted.by(&message.id());
         for peer in targets {
-            if peer == from {
+            if peer == from || author.is_some_and(|author| self.neighbours.is(peer, &author)) {
                 continue;
             }
-            if (author.is_some() || check_unwanted)
-                && let Some(n) = self.neighbours.get(peer)
-            {
-                if author == Some(n.info.id) {
-                    continue;
-                }
-                if check_unwanted && n.does_not_want(&id) {
-                    cx.counters.add(Count::Suppressed);
-                    continue;
-                }
+            if unwanted_by.is_some_and(|by| by.contains(peer)) {
+                cx.counters.add(Count::Suppressed);
+                continue;
             }
             cx.send(peer, Frame::Message(message.clone()));
         }

@@ -8,7 +8,7 @@ use std::sync::{Barrier, Mutex};
 
 use hyperspace_protocol::time::{Duration, Instant};
 
-use super::ring::Ring;
+use super::ring::{Heap, Ring};
 use super::{Engine, Tick};
 use crate::event::{Event, Payload};
 use crate::lane::{LANE, Lane, Sink, Subject};
@@ -24,6 +24,10 @@ pub(crate) struct Windows<P> {
     threads: usize,
     now: u64,
 }
+
+/// Events in a window up to which one worker does them alone. Two barriers cost about 20 us, which is some 50 events; our
+/// choice leaves a margin for machines with other work to do.
+const QUIET: usize = 500;
 
 /// A worker's own buffers.
 struct Worker {
@@ -61,7 +65,7 @@ impl<P: Subject> Windows<P> {
             let mut lane = lane.lock().expect(POISONED);
             run_lane(&mut lane, shared, worker, &mut events, until);
             let mut ring = self.rings[index].lock().expect(POISONED);
-            ring.recycle(window, events);
+            ring.recycle(events);
         }
         for (index, staged) in worker.staged.iter_mut().enumerate() {
             if !staged.is_empty() {
@@ -112,6 +116,12 @@ impl<P: Subject> Windows<P> {
             let mut worker = this.worker();
             while now < until {
                 let to = ((now / this.window + 1) * this.window).min(until);
+                if this.is_quiet(now / this.window) {
+                    this.work(shared, &mut worker, &AtomicUsize::new(0), now, to);
+                    now = to;
+                    this.report_at(now, tick);
+                    continue;
+                }
                 start.store(now, Ordering::Release);
                 end.store(to, Ordering::Release);
                 next.store(0, Ordering::Release);
@@ -131,6 +141,18 @@ impl<P: Subject> Windows<P> {
             resume_unwind(panic);
         }
         self.now = now;
+    }
+
+    /// Whether a window holds so little that waking the other workers would cost more than it saves.
+    fn is_quiet(&self, window: u64) -> bool {
+        let mut events = 0;
+        for ring in &self.rings {
+            events += ring.lock().expect(POISONED).count(window);
+            if events > QUIET {
+                return false;
+            }
+        }
+        true
     }
 
     fn window_end(&self, until: u64) -> u64 {
@@ -198,7 +220,7 @@ fn run_lane<P: Subject>(
     lane: &mut Lane<P>,
     shared: &Shared,
     worker: &mut Worker,
-    events: &mut Vec<Event>,
+    events: &mut Heap,
     until: u64,
 ) {
     set_aside(worker, events, until);
@@ -214,9 +236,9 @@ fn run_lane<P: Subject>(
         while at < order.len() && peer_of(order[at]) == local {
             if at % AHEAD == 0 {
                 let next = order[at..].iter().skip(AHEAD).take(AHEAD);
-                lane.warm(next.map(|key| (peer_of(*key), events[place_of(*key)].slot)));
+                lane.warm(next.map(|key| (peer_of(*key), events.get(place_of(*key)).slot)));
             }
-            let event = &mut events[place_of(order[at])];
+            let event = events.get_mut(place_of(order[at]));
             run_timers(lane, shared, worker, local, event.at);
             let payload = std::mem::replace(&mut event.payload, Payload::Taken);
             let event = Event { payload, ..*event };
@@ -225,7 +247,6 @@ fn run_lane<P: Subject>(
         }
         run_timers(lane, shared, worker, local, until - 1);
     }
-    events.clear();
     order.clear();
     worker.order = order;
 }
@@ -240,14 +261,10 @@ fn run_timers<P: Subject>(lane: &mut Lane<P>, shared: &Shared, worker: &mut Work
 }
 
 /// A window that an action of the world cuts short leaves its later events for the rest.
-fn set_aside(worker: &mut Worker, events: &mut Vec<Event>, until: u64) {
-    let mut at = 0;
-    while at < events.len() {
-        if events[at].at >= until {
-            let event = events.swap_remove(at);
+fn set_aside(worker: &mut Worker, events: &mut Heap, until: u64) {
+    if events.iter().any(|(_, event)| event.at >= until) {
+        for event in events.extract(|event| event.at >= until) {
             worker.push(event);
-        } else {
-            at += 1;
         }
     }
 }
@@ -261,10 +278,10 @@ const fn place_of(key: u64) -> usize {
 }
 
 /// Fills `order` with one key per event, in the order of the contract.
-fn sort(order: &mut Vec<u64>, events: &[Event], base: u32, tie: u64) {
-    assert!(events.len() < 1 << PLACE_BITS, "more than four million events in one window of one lane");
-    let Some(start) = events.iter().map(|e| e.at).min() else { return };
-    order.extend(events.iter().enumerate().map(|(place, e)| {
+fn sort(order: &mut Vec<u64>, events: &Heap, base: u32, tie: u64) {
+    assert!(events.len() < 1 << (PLACE_BITS - 1), "more than two million events in one window of one lane");
+    let Some(start) = events.iter().map(|(_, e)| e.at).min() else { return };
+    order.extend(events.iter().map(|(place, e)| {
         let local = u64::from(e.dst - base);
         // A window is at most as long as the longest latency, which fits 32 bits.
         local << (OFFSET_BITS + PLACE_BITS) | (e.at - start) << PLACE_BITS | place as u64
@@ -275,7 +292,7 @@ fn sort(order: &mut Vec<u64>, events: &[Event], base: u32, tie: u64) {
         let same = |key: u64| key >> PLACE_BITS == order[first] >> PLACE_BITS;
         let len = order[first..].iter().take_while(|key| same(**key)).count();
         if len > 1 {
-            order[first..first + len].sort_unstable_by_key(|key| events[place_of(*key)].order(tie));
+            order[first..first + len].sort_unstable_by_key(|key| events.get(place_of(*key)).order(tie));
         }
         first += len;
     }

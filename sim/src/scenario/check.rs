@@ -145,7 +145,9 @@ impl Scenario {
                 network.retransmit, network.stream_timeout
             )
         })?;
-        ensure(network.queue_max > 0, "network.queue_max", || "queue_max must be at least 1".into())
+        ensure((1..=u32::from(u16::MAX)).contains(&network.queue_max), "network.queue_max", || {
+            format!("queue_max must be from 1 to {}, got {}", u16::MAX, network.queue_max)
+        })
     }
 
     /// Peers of groups that take part in the topology.
