@@ -6,6 +6,7 @@
 //! * [`identity`]: peer ids. [`envelope`]: the signed envelope v2 of spec 2.1 and 9.2.
 //! * [`topic`]: the topic grammar of spec 7.1. [`wire`]: what goes over the network, byte for byte.
 //! * [`gossip`]: GossipSub v1.0, v1.1 and v1.2. [`peer`]: all of one participant.
+//! * [`ring`]: the consistent hash ring of spec 4.4.
 
 pub mod config;
 pub mod envelope;
@@ -13,6 +14,7 @@ pub mod gossip;
 pub mod identity;
 pub mod machine;
 pub mod peer;
+pub mod ring;
 pub mod rng;
 pub mod time;
 pub mod topic;
