@@ -34,8 +34,7 @@ step cargo test --locked -p hyperlab --features planted-nondeterminism --test pl
 # The same digests from an optimised build, every engine, any number of threads and encoded messages.
 step cargo build --locked --release
 for scenario in convergence sybil-flood partition-heal lossy-wan; do
-    step target/release/hyperlab verify "scenarios/$scenario.toml" --quiet --set group.honest.count=600 \
-        --set run.duration=45s
+    step target/release/hyperlab verify "scenarios/$scenario.toml" --quiet --set group.honest.count=500
 done
 step target/release/hyperlab run scenarios/g8.toml --quiet
 step target/release/hyperlab run scenarios/g8.toml --quiet --set group.honest.count=100000
