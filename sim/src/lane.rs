@@ -126,6 +126,11 @@ impl<P> Host<P> {
         self.up_since.is_some()
     }
 
+    /// Events that it has numbered.
+    pub(crate) const fn numbered(&self) -> u32 {
+        self.seq
+    }
+
     fn next_seq(&mut self) -> u32 {
         let seq = self.seq;
         self.seq = seq.checked_add(1).expect("a peer sends fewer than 2^32 events in a run");
@@ -262,6 +267,7 @@ impl<P: Subject> Lane<P> {
     pub(crate) fn timeout(&mut self, shared: &Shared, local: usize, at: u64, sink: &mut impl Sink) {
         let peer = self.base + local as u32;
         self.tally.events += 1;
+        self.tally.timers += 1;
         self.digests.timer(at, peer, TIMER);
         let now = self.start_at(local, at);
         self.call(shared, local, now, sink, |actor, cx| actor.machine().handle_timeout(cx));

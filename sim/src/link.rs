@@ -157,6 +157,7 @@ impl<P: Subject> Lane<P> {
             Fate::Arrives(at) => sink.push(crate::event::Event { at, ..event }),
             Fate::Lost => self.tally.net(NetCount::Lost),
             Fate::Breaks(at) => {
+                self.tally.net(NetCount::Lost);
                 let at = Instant::from_nanos(at);
                 let generation = self.hosts[local].links[slot as usize].generation;
                 let mut own = self.event_from(local, at, src, slot, generation, Payload::Close);

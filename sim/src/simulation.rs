@@ -19,7 +19,7 @@ use crate::report::Report;
 use crate::scenario::Scenario;
 use crate::shared::Shared;
 use crate::summary::{Snapshot, summarise};
-use crate::tally::Tally;
+use crate::tally::{NetCount, Tally};
 use crate::{EngineKind, RunOptions};
 
 /// How far a run has come.
@@ -175,7 +175,7 @@ impl<P: Subject + 'static> Simulation<P> {
             self.engine.advance(&self.shared, next, &mut tick);
             now = next;
             self.act_until(now);
-            if self.until_idle && self.actions.is_empty() && self.engine.is_idle() {
+            if self.until_idle && self.actions.is_empty() && self.engine.pending() == 0 {
                 break;
             }
             self.check_broken()?;
@@ -199,10 +199,12 @@ impl<P: Subject + 'static> Simulation<P> {
         self.check_broken()?;
         let mut tally = Tally::new(self.shared.schedule.publishes.len());
         let (mut logs, mut finals, mut snapshot) = (Vec::new(), Vec::new(), Snapshot::default());
+        let mut numbered = u64::from(self.world_seq);
         let mut probed = Probed::default();
         let shared = &self.shared;
         self.engine.each_lane(&mut |lane, _| {
             tally.merge(&lane.tally);
+            numbered += lane.hosts.iter().map(|host| u64::from(host.numbered())).sum::<u64>();
             finals.push(final_digest(shared, lane));
             snapshot.look(shared, lane);
             probed.peers.append(&mut lane.digests.probed.peers);
@@ -214,22 +216,23 @@ impl<P: Subject + 'static> Simulation<P> {
         let epochs = (0..length).map(|e| logs.iter().map(|log| block(log, e)).collect()).collect();
         let digests = Digests::new(epochs, finals);
         let report = summarise(&self.shared, &self.groups, &tally, &snapshot, &digests, now);
-        if report.delivery.delivered > report.delivery.expected {
-            return Err(RunError::Invariant {
-                at: now.since(Instant::ZERO),
-                peer: None,
-                what: format!(
-                    "{} first deliveries where {} were possible",
-                    report.delivery.delivered, report.delivery.expected
-                ),
-            });
+        let broken = |what| Err(RunError::Invariant { at: now.since(Instant::ZERO), peer: None, what });
+        let (delivered, expected) = (report.delivery.delivered, report.delivery.expected);
+        if delivered > expected {
+            return broken(format!("{delivered} first deliveries where {expected} were possible"));
+        }
+        // Nothing appears from nowhere and nothing vanishes.
+        let lost = tally.network[NetCount::Lost as usize];
+        let found = tally.events - tally.timers + lost + self.engine.pending() as u64;
+        if numbered != found {
+            return broken(format!("{numbered} events were sent, {found} were taken, lost or under way"));
         }
         Ok(Outcome { report, digests, probed })
     }
 
     fn schedule_publishes(&mut self) {
         let publishes = self.shared.schedule.publishes.iter().enumerate();
-        let events = publishes.filter(|(_, p)| p.at < self.shared.end).map(|(index, p)| {
+        let events = publishes.map(|(index, p)| {
             Lane::<P>::world_event(p.at, p.peer, index as u32, Payload::Publish(index as u32))
         });
         self.engine.schedule(events.collect());

@@ -59,6 +59,8 @@ pub(crate) struct Tally {
     pub(crate) bytes: [u64; KINDS],
     pub(crate) network: [u64; NET_COUNTS.len()],
     pub(crate) events: u64,
+    /// How many of them were timers.
+    pub(crate) timers: u64,
     /// Copies of measured messages that reached honest peers.
     pub(crate) arrivals: u64,
     /// First deliveries of measured messages over the network.
@@ -83,6 +85,7 @@ impl Tally {
             bytes: [0; KINDS],
             network: [0; NET_COUNTS.len()],
             events: 0,
+            timers: 0,
             arrivals: 0,
             carried: 0,
             delivered: vec![0; scheduled],
@@ -135,6 +138,7 @@ impl Tally {
             *m += t;
         }
         self.events += other.events;
+        self.timers += other.timers;
         self.arrivals += other.arrivals;
         self.carried += other.carried;
         self.hops_sum += other.hops_sum;

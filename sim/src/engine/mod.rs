@@ -23,8 +23,8 @@ pub(crate) trait Engine<P> {
     fn schedule(&mut self, events: Vec<Event>);
     /// Carries out everything before `until`.
     fn advance(&mut self, shared: &Shared, until: Instant, tick: Tick<'_>);
-    /// Whether no event is under way.
-    fn is_idle(&mut self) -> bool;
+    /// Events under way.
+    fn pending(&mut self) -> usize;
     /// Calls `each` with every lane in order, and where its events go.
     fn each_lane(&mut self, each: &mut dyn FnMut(&mut Lane<P>, &mut Vec<Event>));
 }

@@ -88,8 +88,8 @@ impl<P: Subject> Engine<P> for Oracle<P> {
         }
     }
 
-    fn is_idle(&mut self) -> bool {
-        self.events.is_empty()
+    fn pending(&mut self) -> usize {
+        self.events.len()
     }
 
     fn each_lane(&mut self, each: &mut dyn FnMut(&mut Lane<P>, &mut Vec<Event>)) {

@@ -137,8 +137,8 @@ impl Ring {
         self.slots[self.slot(window)].len() + self.far.get(&window).map_or(0, Heap::len)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.pending == 0
+    pub(super) fn pending(&self) -> usize {
+        self.pending
     }
 
     #[inline]

@@ -194,8 +194,8 @@ impl<P: Subject> Engine<P> for Windows<P> {
         }
     }
 
-    fn is_idle(&mut self) -> bool {
-        self.rings.iter_mut().all(|ring| ring.get_mut().expect(POISONED).is_empty())
+    fn pending(&mut self) -> usize {
+        self.rings.iter_mut().map(|ring| ring.get_mut().expect(POISONED).pending()).sum()
     }
 
     fn each_lane(&mut self, each: &mut dyn FnMut(&mut Lane<P>, &mut Vec<Event>)) {
