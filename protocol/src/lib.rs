@@ -7,11 +7,13 @@
 //! * [`topic`]: the topic grammar of spec 7.1. [`wire`]: what goes over the network, byte for byte.
 //! * [`gossip`]: GossipSub v1.0, v1.1 and v1.2. [`peer`]: all of one participant.
 //! * [`ring`]: the consistent hash ring of spec 4.4.
+//! * [`kad`]: the Kademlia DHT of libp2p, with S/Kademlia's disjoint paths.
 
 pub mod config;
 pub mod envelope;
 pub mod gossip;
 pub mod identity;
+pub mod kad;
 pub mod machine;
 pub mod peer;
 pub mod ring;

@@ -9,6 +9,8 @@ use core::fmt;
 
 use prost::Message as _;
 
+use super::fields::{Fields, WireError};
+
 /// Bounds of an [`Rpc`]. Together they bound what parsing allocates: the input's size once more, and the in-memory size
 /// of each counted element, which is under 200 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,28 +36,6 @@ impl Default for RpcLimits {
         let most = 5000;
         Self { bytes: 64 * 1024, subscriptions: most, messages: most, control: most, ids: most, peers: most }
     }
-}
-
-/// Why bytes are no [`Rpc`].
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum WireError {
-    /// Longer than [`RpcLimits::bytes`].
-    #[error("{0} bytes are too many")]
-    TooLong(usize),
-    /// More elements of a kind than [`RpcLimits`] allow.
-    #[error("{count} {what} are too many")]
-    TooMany {
-        /// The kind.
-        what: &'static str,
-        /// How many there are.
-        count: usize,
-    },
-    /// Not protobuf: cut off, a bad varint, or a group.
-    #[error("not a protobuf message")]
-    Torn,
-    /// Protobuf, but not of this schema, or a text that is not UTF-8.
-    #[error("not a pubsub message: {0}")]
-    Schema(prost::DecodeError),
 }
 
 /// Everything one peer tells another at once.
@@ -249,7 +229,7 @@ enum Level {
 impl Counts {
     /// Recurses as deep as the schema: three levels.
     fn add(&mut self, level: Level, bytes: &[u8]) -> Result<(), WireError> {
-        let mut fields = Fields(bytes);
+        let mut fields = Fields::of(bytes);
         while let Some((tag, body)) = fields.next()? {
             match (level, tag) {
                 (Level::Rpc, 1) => self.subscriptions += 1,
@@ -284,52 +264,6 @@ impl Counts {
             Some((what, count, _)) => Err(WireError::TooMany { what, count }),
             None => Ok(()),
         }
-    }
-}
-
-/// The field headers of one protobuf message.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    /// The next field's number, and its contents if it has a length (else nothing).
-    fn next(&mut self) -> Result<Option<(u64, &'a [u8])>, WireError> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
-        let key = self.varint()?;
-        let body = match key & 7 {
-            0 => {
-                self.varint()?;
-                &[]
-            }
-            1 => &self.take(8)?[..0],
-            2 => {
-                let length = self.varint()?;
-                self.take(usize::try_from(length).map_err(|_| WireError::Torn)?)?
-            }
-            5 => &self.take(4)?[..0],
-            // Groups (3, 4) are long out of use and nobody's pubsub message has one.
-            _ => return Err(WireError::Torn),
-        };
-        Ok(Some((key >> 3, body)))
-    }
-
-    fn take(&mut self, n: usize) -> Result<&'a [u8], WireError> {
-        let (taken, rest) = self.0.split_at_checked(n).ok_or(WireError::Torn)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn varint(&mut self) -> Result<u64, WireError> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let [byte] = self.take(1)? else { return Err(WireError::Torn) };
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(WireError::Torn)
     }
 }
 
