@@ -15,6 +15,7 @@ for part in fmt clippy; do
     fi
 done
 
+hyperlab="${CARGO_TARGET_DIR:-target}/release/hyperlab"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
@@ -34,12 +35,12 @@ step cargo test --locked -p hyperlab --features planted-nondeterminism --test pl
 # The same digests from an optimised build, every engine, any number of threads and encoded messages.
 step cargo build --locked --release
 for scenario in convergence sybil-flood partition-heal lossy-wan; do
-    step target/release/hyperlab verify "scenarios/$scenario.toml" --quiet --set group.honest.count=500
+    step "$hyperlab" verify "scenarios/$scenario.toml" --quiet --set group.honest.count=500
 done
-step target/release/hyperlab run scenarios/g8.toml --quiet
-step target/release/hyperlab run scenarios/g8.toml --quiet --set group.honest.count=100000
-step target/release/hyperlab run scenarios/calibration-gossipsub-v1.0.toml --quiet --seeds 1..=20
-step target/release/hyperlab run scenarios/partition-heal.toml scenarios/lossy-wan.toml --quiet
+step "$hyperlab" run scenarios/g8.toml --quiet
+step "$hyperlab" run scenarios/g8.toml --quiet --set group.honest.count=100000
+step "$hyperlab" run scenarios/calibration-gossipsub-v1.0.toml --quiet --seeds 1..=20
+step "$hyperlab" run scenarios/partition-heal.toml scenarios/lossy-wan.toml --quiet
 for example in assert_on_a_world changed_machine; do
     step cargo run --locked --release --quiet -p hyperspace-sim --example "$example"
 done
