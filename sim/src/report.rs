@@ -2,7 +2,10 @@
 //!
 //! Everything here is a function of scenario, seed and version: wall time and memory are added by whoever measures them.
 
+use hyperspace_protocol::machine::Count;
 use serde::Serialize;
+
+use crate::tally::NET_COUNTS;
 
 /// The result of one run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,7 +36,8 @@ pub struct Report {
     pub mesh: Mesh,
     /// Scores that honest peers give at the end.
     pub scores: Scores,
-    /// Drops and penalties by name, from the machines and the network.
+    /// Drops and penalties by name: what machines dropped since the warmup, and under `net_*` what the network did in the
+    /// whole run.
     pub counts: std::collections::BTreeMap<&'static str, u64>,
     /// Sum over honest peers and messages of the first-arrival time in microseconds (publishers included): the check
     /// value of the cross-simulator workload.
@@ -45,6 +49,16 @@ pub struct Report {
     #[serde(skip)]
     pub latency_bins: Vec<u64>,
 }
+
+/// The names under [`Report::counts`].
+pub(crate) fn count_names() -> Vec<&'static str> {
+    let machine = Count::NAMES.iter().map(|(_, name)| *name);
+    let network = NET_COUNTS.iter().map(|(_, name)| *name);
+    machine.chain(network).chain([VERIFIED]).collect()
+}
+
+/// How often an envelope was verified in the whole run.
+pub(crate) const VERIFIED: &str = "envelopes_verified";
 
 impl Report {
     /// First deliveries over the network with a latency from `low_ms` up to, not including, `high_ms`; both rounded down

@@ -53,7 +53,7 @@ pub enum RunError {
     #[error("{0}")]
     Invalid(String),
     /// Something happened that never may: a bug in a machine or in the simulator.
-    #[error("invariant broken at {at}{}: {what}", .peer.map_or(String::new(), |p| format!(", peer {p}")))]
+    #[error("invariant broken at {} s{}: {what}", .at.as_secs_f64(), .peer.map_or(String::new(), |p| format!(", peer {p}")))]
     Invariant {
         /// Virtual time.
         at: Duration,
@@ -220,6 +220,11 @@ impl<P: Subject + 'static> Simulation<P> {
         let (delivered, expected) = (report.delivery.delivered, report.delivery.expected);
         if delivered > expected {
             return broken(format!("{delivered} first deliveries where {expected} were possible"));
+        }
+        // Within the time for which messages are remembered, no peer may take one for new twice.
+        let redelivered = tally.network[NetCount::Redelivered as usize];
+        if redelivered > 0 && now < Instant::ZERO + self.shared.config.gossip.seen_ttl {
+            return broken(format!("{redelivered} messages were delivered twice to one peer"));
         }
         // Nothing appears from nowhere and nothing vanishes.
         let lost = tally.network[NetCount::Lost as usize];

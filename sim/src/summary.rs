@@ -8,7 +8,7 @@ use hyperspace_protocol::time::{Duration, Instant};
 
 use crate::digest::Digests;
 use crate::lane::{Actor, Lane, Subject};
-use crate::report::{Delivery, Distribution, FrameCounts, Mesh, Report, Scores};
+use crate::report::{Delivery, Distribution, FrameCounts, Mesh, Report, Scores, VERIFIED};
 use crate::shared::Shared;
 use crate::tally::{BIN, BINS, KINDS, NET_COUNTS, Tally};
 
@@ -105,7 +105,7 @@ pub(crate) fn summarise(
         if honest > 1 && delivery.messages > 0 { per_broadcast / (honest - 1) as f64 - 1.0 } else { 0.0 };
     let machine = Count::NAMES.iter().map(|(what, name)| (*name, tally.counters.get(*what)));
     let network = NET_COUNTS.iter().map(|(what, name)| (*name, tally.network[*what as usize]));
-    let verified = [("envelopes_verified", u64::from(shared.messages.verified()))];
+    let verified = [(VERIFIED, u64::from(shared.messages.verified()))];
     let counts: BTreeMap<_, _> = machine.chain(network).chain(verified).collect();
     Report {
         digest: format!("{:016x}", digests.run),

@@ -34,10 +34,11 @@ pub(crate) enum NetCount {
     Stale,
     Dialled,
     Refused,
+    Redelivered,
 }
 
 /// Their names in reports.
-pub(crate) const NET_COUNTS: [(NetCount, &str); 7] = [
+pub(crate) const NET_COUNTS: [(NetCount, &str); 8] = [
     (NetCount::Lost, "net_lost"),
     (NetCount::Retransmitted, "net_retransmitted"),
     (NetCount::QueueOverflow, "net_queue_overflow"),
@@ -45,6 +46,8 @@ pub(crate) const NET_COUNTS: [(NetCount, &str); 7] = [
     (NetCount::Stale, "net_stale"),
     (NetCount::Dialled, "net_dialled"),
     (NetCount::Refused, "net_refused"),
+    // A peer that has forgotten a message takes it for new.
+    (NetCount::Redelivered, "redelivered"),
 ];
 
 /// Width and number of the bins of the delivery curve: 10 ms up to 10 s, the last one open.
@@ -55,6 +58,8 @@ pub(crate) const BINS: usize = 1_001;
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) counters: Counters,
+    /// What machines counted before the warmup was over.
+    pub(crate) early: Counters,
     pub(crate) frames: [u64; KINDS],
     pub(crate) bytes: [u64; KINDS],
     pub(crate) network: [u64; NET_COUNTS.len()],
@@ -81,6 +86,7 @@ impl Tally {
     pub(crate) fn new(scheduled: usize) -> Self {
         Self {
             counters: Counters::default(),
+            early: Counters::default(),
             frames: [0; KINDS],
             bytes: [0; KINDS],
             network: [0; NET_COUNTS.len()],

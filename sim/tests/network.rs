@@ -167,3 +167,28 @@ fn sybils_fill_the_places_they_are_offered_and_forward_nothing() {
     assert!(report.duplicates_mean < clean.duplicates_mean);
     assert!(report.delivery.p50_ms > 2.0 * clean.delivery.p50_ms);
 }
+
+/// A peer that has forgotten a message takes it for new again: counted, and no delivery counts twice.
+#[test]
+fn what_comes_again_after_the_seen_ttl_is_counted_but_not_as_a_delivery() {
+    let mut s = Scenario::example();
+    s.gossip.seen_ttl = ms(800);
+    let report = run(&s);
+    assert_eq!((report.delivery.ratio, report.delivery.delivered), (1.0, 10_000));
+    assert!(report.counts["redelivered"] > 0);
+    assert_eq!(run(&Scenario::example()).counts["redelivered"], 0);
+}
+
+/// Drops count from the warmup on, as frames do.
+#[test]
+fn what_machines_drop_counts_from_the_warmup_on() {
+    let mut s = Scenario::example();
+    s.groups[0].count = 300;
+    let late = run(&s);
+    s.run.warmup = Duration::ZERO;
+    let whole = run(&s);
+    assert!(whole.gossip.graft > late.gossip.graft);
+    assert!(whole.counts["duplicate"] >= late.counts["duplicate"]);
+    assert_eq!(late.counts["graft_refused"], 0);
+    assert!(whole.counts["graft_refused"] > 0);
+}
