@@ -12,7 +12,7 @@
 //! # Ok::<(), hyperspace_sim::RunError>(())
 //! ```
 //!
-//! `examples/` shows how to change the machine that runs at every peer, and how to compare arms.
+//! `examples/` shows how to assert on a world from a Rust test, and how to change the machine that runs at every peer.
 
 pub mod adversary;
 mod digest;

@@ -200,17 +200,31 @@ fn overrides_reach_every_kind_of_value() {
         "network.loss=2%",
         "gossip.scores=false",
         "workload.0.rate=20/s",
-        "group.more.count=5",
+        "gossip.version=1.1",
         "name=\"7\"",
     ];
     let overrides = Overrides { seed: Some(u64::MAX), set: set.map(str::to_owned).into() };
     let s = load("test.toml", &text, Path::new("."), &overrides).expect("valid").remove(0);
-    assert_eq!((s.groups[0].count, s.groups[1].name.as_str(), s.groups[1].count), (2000, "more", 5));
+    assert_eq!((s.groups.len(), s.groups[0].count, s.gossip.version), (1, 2000, Version::V1_1));
     assert_eq!((s.run.seed, s.run.duration, s.network.loss), (u64::MAX, Duration::from_secs(30), 0.02));
     assert_eq!((s.gossip.scores, s.name.as_str()), (false, "7"));
     assert!(
         matches!(s.workloads[0], Workload::Publish { interval, .. } if interval == Duration::from_millis(50))
     );
+}
+
+#[test]
+fn an_override_makes_no_group_nor_arm() {
+    let text = format!("{SMALL}[arms.a]\n[arms.b]\n");
+    for (set, help) in [
+        ("group.hones.count=5", "no group `hones`: did you mean `honest`?"),
+        ("arms.c.run.seed=5", "no arm `c`"),
+    ] {
+        let overrides = Overrides { seed: None, set: vec![set.into()] };
+        let error = load("test.toml", &text, Path::new("."), &overrides).expect_err("a new name");
+        let words = error.render(false).replace('\n', " ");
+        assert!(help.split(": ").all(|part| words.contains(part)), "{words}");
+    }
 }
 
 #[test]

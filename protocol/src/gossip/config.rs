@@ -25,7 +25,7 @@ pub enum Version {
 pub struct Config {
     /// Protocol revision.
     pub version: Version,
-    /// Time between heartbeats; zero switches them off (for fixed meshes).
+    /// Time between heartbeats, at least 10 ms (our choice); zero switches them off (for fixed meshes).
     pub heartbeat_interval: Duration,
     /// First heartbeat after the start, to which a random phase below one interval is added.
     pub heartbeat_delay: Duration,
@@ -283,6 +283,10 @@ impl Config {
         }
         if !(0.0..=1.0).contains(&self.gossip_factor) {
             return Err(format!("gossip_factor must be in [0, 1], got {}", self.gossip_factor));
+        }
+        let beat = self.heartbeat_interval;
+        if !beat.is_zero() && beat < Duration::from_millis(10) {
+            return Err(format!("heartbeat_interval must be 0s (none) or at least 10ms, got {beat}"));
         }
         if self.seen_ttl < Duration::from_millis(8) {
             return Err(format!("seen_ttl must be at least 8ms, got {}", self.seen_ttl));

@@ -124,6 +124,9 @@ impl Scenario {
             }
             Latency::Aws2019 | Latency::Simblock2019 | Latency::Topology => None,
         };
+        ensure(largest.is_none_or(|largest| !largest.is_zero()), "network.latency", || {
+            "a latency must be above 0s: peers advance in steps of the smallest one".into()
+        })?;
         let longest = largest.unwrap_or_default().max(network.latency_min);
         ensure(longest <= LATENCY_MAX, "network.latency", || {
             format!("a latency of {longest} is above the {LATENCY_MAX} that a link can have")
@@ -212,7 +215,7 @@ impl Scenario {
                 ensure(*k > 0, path, || "the number of links must be at least 1".into())?;
                 ensure(u64::from(*k) < peers, path, || {
                     format!(
-                        "each peer would dial {k} others, but only {peers} peers take part in the topology"
+                        "each peer would dial {k} others, but only {peers} peers take part in the topology: set network.topology (\"k-out:10\" by default) to a smaller number of links"
                     )
                 })
             }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::gossip::GOSSIP;
+use super::metrics::METRICS;
 use super::model::{Behaviour, LinkKind, Op, Stat};
 use super::reader::Setting;
 
@@ -60,7 +61,11 @@ pub(super) static ROOT: &[Field] = &[
 pub(super) static RUN: &[Field] = &[
     field("seed", Kind::Count, "Seed of every random number. Default 1."),
     field("duration", Kind::Duration, "Virtual time to simulate. Default \"60s\" (our choice)."),
-    field("warmup", Kind::Duration, "Counters start and messages count from here on. Default \"0s\"."),
+    field(
+        "warmup",
+        Kind::Duration,
+        "Frames, bytes, drops and messages count from here on; events and what the network did (net_*) from the start. Default \"0s\".",
+    ),
     field(
         "drain",
         Kind::Duration,
@@ -187,7 +192,11 @@ pub(super) static AT: &[Field] = &[
 
 pub(super) static EXPECT: &[Field] = &[
     field("arm", Kind::Text, "Which arm must meet this. Default: each."),
-    field("metric", Kind::Text, "A number of the report, like \"delivery.ratio\". Required."),
+    field(
+        "metric",
+        Kind::Text,
+        "A number of the report: one of the examples, `counts.NAME` with a name under `counts` in `run --json`, or `latency.count(A..B)`, first deliveries that took A to below B ms. Required.",
+    ),
     field(
         "group",
         Kind::Choice(&["honest"]),
@@ -211,6 +220,7 @@ pub fn schema() -> Value {
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     root["title"] = json!("hyperlab scenario");
     root["required"] = json!(["version", "name", "group"]);
+    root["properties"]["expect"]["items"]["properties"]["metric"]["examples"] = json!(METRICS);
     root["properties"]["version"] = json!({ "const": 1, "description": ROOT[0].doc });
     root
 }

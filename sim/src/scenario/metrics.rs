@@ -62,8 +62,16 @@ pub const METRICS: &[&str] = &[
 
 /// Whether a metric of that name can exist.
 pub(super) fn check_name(path: &str) -> Result<(), String> {
-    let counter = path.strip_prefix("counts.").is_some_and(|name| !name.is_empty());
-    if METRICS.contains(&path) || counter || latency_range(path).is_some() {
+    if let Some(name) = path.strip_prefix("counts.") {
+        let names = crate::report::count_names();
+        let known = names.contains(&name);
+        return if known {
+            Ok(())
+        } else {
+            Err(format!("unknown counter `{name}`; {}", nearest(name, &names)))
+        };
+    }
+    if METRICS.contains(&path) || latency_range(path).is_some() {
         return Ok(());
     }
     Err(format!("unknown metric `{path}`; {}", nearest(path, METRICS)))

@@ -30,7 +30,7 @@ pub use model::*;
 pub use resolved::resolved;
 pub use shipped::{SHIPPED, shipped};
 
-use error::{Fault, Sources};
+use error::{Fault, Sources, nearest};
 use parse::Arms;
 use tree::{Node, parse_override};
 
@@ -40,7 +40,7 @@ pub struct Overrides {
     /// Replaces `run.seed`.
     pub seed: Option<u64>,
     /// `PATH=VALUE` each: `group.honest.count=2000`, `run.duration=60s`, `workload.0.rate=20/s`. The value is TOML if it
-    /// parses as such, else text. Paths create what is not there; the array items they name must exist.
+    /// parses as such, else text. The groups, arms and array items that a path names must exist.
     pub set: Vec<String>,
 }
 
@@ -52,6 +52,21 @@ pub fn load_file(path: &Path, overrides: &Overrides) -> Result<Vec<Scenario>, Sc
     let name = path.display().to_string();
     let text = topology::read_text(path).map_err(|message| ScenarioError::whole(&name, message))?;
     load(&name, &text, path.parent().unwrap_or(Path::new("")), overrides)
+}
+
+/// An override changes groups and arms that the file has: a misspelt name must not make a new one.
+fn known_names(document: &Node, layer: &Node) -> Result<(), Fault> {
+    for (table, what) in [("group", "group"), ("arms", "arm")] {
+        let Some(changed) = layer.entry(table) else { continue };
+        let names: Vec<&str> = document.entry(table).map_or(Vec::new(), |entry| entry.node.keys());
+        for entry in changed.node.entries() {
+            if !names.contains(&entry.key.as_str()) {
+                let message = format!("the file has no {what} `{}`", entry.key);
+                return Err(Fault::new(entry.key_at, message).help(nearest(&entry.key, &names)));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reads a scenario from text. Messages call it `source_name`; `base` is the folder that `file:PATH` starts from.
@@ -78,7 +93,9 @@ fn load_layers(
     let mut layers = Vec::new();
     for set in &overrides.set {
         let source = sources.add("--set", set);
-        layers.push(parse_override(set, source)?);
+        let layer = parse_override(set, source)?;
+        known_names(&document, &layer)?;
+        layers.push(layer);
     }
     if let Some(seed) = overrides.seed {
         let set = format!("run.seed={seed}");

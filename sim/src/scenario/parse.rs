@@ -264,10 +264,7 @@ fn expectation(reader: &Reader<'_>, arms: &Arms<'_>, resolved: bool) -> Result<O
     let arm = reader.get("arm").map(known).transpose()?;
     let node = reader.get("metric").ok_or_else(|| reader.missing("metric"))?;
     let metric: String = text(node)?.into();
-    metrics::check_name(&metric).map_err(|_| {
-        let message = format!("unknown metric `{metric}`");
-        Fault::new(node.at, message).help(nearest(&metric, metrics::METRICS))
-    })?;
+    metrics::check_name(&metric).map_err(|message| Fault::new(node.at, message))?;
     if let Some(node) = reader.get("group")
         && text(node)? != "honest"
     {

@@ -232,6 +232,9 @@ pub(super) struct Rate(pub(super) Duration);
 impl Setting for Rate {
     const KIND: Kind = Kind::Rate;
     fn read(node: &Node) -> Result<Self, Fault> {
+        if let Value::Integer(_) | Value::Float(_) = node.value {
+            return Err(wrong(node, "a rate").help("a rate is text with a unit, like \"20/s\" or \"6/m\""));
+        }
         units::rate(text(node)?).map(Self).map_err(|message| Fault::new(node.at, message))
     }
     fn write(&self) -> String {
@@ -250,7 +253,9 @@ macro_rules! choices {
         impl Setting for $type {
             const KIND: Kind = Kind::Choice(&[$($name),+]);
             fn read(node: &Node) -> Result<Self, Fault> {
-                match text(node)? {
+                // A name like "1.1" may be written as the number that it looks like.
+                let shown = if let Value::Float(number) = node.value { format!("{number:?}") } else { String::new() };
+                match if shown.is_empty() { text(node)? } else { &shown } {
                     $($name => Ok($value),)+
                     name => Err(Fault::unknown(node.at, $what, name, &[$($name),+])),
                 }

@@ -62,17 +62,19 @@ impl Node {
         Ok(Self { value: table_of(table.get_ref(), source)?, at })
     }
 
+    /// The entries of this table; none if it is not one.
+    pub(super) fn entries(&self) -> &[Entry] {
+        if let Value::Table(entries) = &self.value { entries } else { &[] }
+    }
+
+    /// The keys of this table.
+    pub(super) fn keys(&self) -> Vec<&str> {
+        self.entries().iter().map(|entry| entry.key.as_str()).collect()
+    }
+
     /// The entry of that name, if this is a table that has it.
     pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
-        match &self.value {
-            Value::Table(entries) => entries.iter().find(|entry| entry.key == key),
-            Value::Flag(_)
-            | Value::Integer(_)
-            | Value::Float(_)
-            | Value::Text(_)
-            | Value::List(_)
-            | Value::Date => None,
-        }
+        self.entries().iter().find(|entry| entry.key == key)
     }
 
     /// Whether `path` through tables is written.
