@@ -99,7 +99,6 @@ impl Folder {
     /// Makes the folder, or empties it if it is one of ours, and writes `build.json` and the scenarios. `several` says
     /// whether they come from several files.
     pub(crate) fn create(dir: &Path, arms: &[&Scenario], several: bool, seeds: u64) -> Result<Self, Failure> {
-        claim(dir)?;
         let folder = Self { dir: dir.into(), several };
         let mut names = Vec::new();
         for scenario in arms {
@@ -110,14 +109,18 @@ impl Folder {
                     scenario.name
                 )));
             }
-            folder.write(&name, &resolved(scenario))?;
             names.push(name);
         }
-        fs::create_dir_all(dir.join(DIGESTS)).with_context(|| format!("cannot create {}", dir.display()))?;
+        claim(dir)?;
+        // First what makes the folder ours: whatever stops us after that, it can be used again.
         let build = Build::current(seeds * arms.len() as u64)?;
-        folder.write(RUNS, "")?;
         folder
             .write(BUILD, &format!("{:#}\n", serde_json::to_value(&build).context("cannot write JSON")?))?;
+        folder.write(RUNS, "")?;
+        fs::create_dir_all(dir.join(DIGESTS)).with_context(|| format!("cannot create {}", dir.display()))?;
+        for (scenario, name) in arms.iter().zip(&names) {
+            folder.write(name, &resolved(scenario))?;
+        }
         Ok(folder)
     }
 
@@ -200,6 +203,12 @@ fn claim(dir: &Path) -> Result<(), Failure> {
 pub(crate) fn read(dir: &Path) -> Result<(Build, Vec<Recorded>), Failure> {
     if !dir.is_dir() {
         return Err(Failure::Input(format!("{} is not a folder", dir.display())));
+    }
+    if !dir.join(BUILD).exists() {
+        let dir = dir.display();
+        return Err(Failure::Input(format!(
+            "{dir} was not written by `hyperlab run --out`: it has no {BUILD}"
+        )));
     }
     let build: Build = parse(&dir.join(BUILD), &text(&dir.join(BUILD))?)?;
     if build.made_by != MADE_BY {

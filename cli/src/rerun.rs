@@ -54,7 +54,7 @@ pub(crate) fn rerun(args: &RerunArgs) -> Result<(), Failure> {
                 format!(", first in epoch {epoch} (from {from} s), block {block}")
             });
             return Err(Failure::Nondeterminism(format!(
-                "{}: recorded digest {}, now {:016x}{place}\nreproduce: {reproduce}",
+                "{}: recorded digest {}, now {:016x}{place}\nunless another build or an edited scenario file is the reason\nreproduce: {reproduce}",
                 label(&scenario),
                 run.digest,
                 digests.run

@@ -16,7 +16,9 @@ pub(crate) fn read(file: &str, overrides: &Overrides) -> Result<Vec<Scenario>, F
     let path = Path::new(file);
     let loaded = match shipped(file) {
         Some(text) if !path.exists() => load(file, text, Path::new(""), overrides),
-        None if !path.exists() && !file.contains(['/', '.']) => return Err(unknown(file)),
+        None if !path.exists() && !file.contains(['/', '.']) => {
+            return Err(unknown("there is neither a file nor a shipped scenario called", file));
+        }
         Some(_) | None => load_file(path, overrides),
     };
     loaded.map_err(failure)
@@ -28,12 +30,9 @@ pub(crate) fn failure(error: ScenarioError) -> Failure {
     Failure::Scenario(error.render(colour))
 }
 
-fn unknown(name: &str) -> Failure {
+fn unknown(what: &str, name: &str) -> Failure {
     let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-    Failure::Input(format!(
-        "there is neither a file nor a shipped scenario called `{name}`; shipped: {}",
-        names.join(", ")
-    ))
+    Failure::Input(format!("{what} `{name}`; shipped: {}", names.join(", ")))
 }
 
 /// `hyperlab scenarios`.
@@ -48,7 +47,7 @@ pub(crate) fn scenarios(what: &Scenarios) -> Result<(), Failure> {
             Ok(())
         }
         Scenarios::Show { name } => {
-            let text = shipped(name).ok_or_else(|| unknown(name))?;
+            let text = shipped(name).ok_or_else(|| unknown("no shipped scenario is called", name))?;
             out.line(text.trim_end())
         }
         Scenarios::Schema => out.line(&format!("{:#}", schema())),

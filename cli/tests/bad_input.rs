@@ -104,7 +104,7 @@ fn folders_that_hold_no_runs() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let out = dir.path().display().to_string();
     refused(&["rerun", "no/such/folder"], &["no/such/folder is not a folder"]);
-    refused(&["rerun", &out], &["cannot read", "build.json"]);
+    refused(&["rerun", &out], &["not written by `hyperlab run --out`", "build.json"]);
     fs::write(dir.path().join("build.json"), "{\"made_by\": \"hyp").expect("written");
     refused(&["rerun", &out], &["build.json is corrupt or cut short"]);
 }
