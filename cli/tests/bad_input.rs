@@ -57,7 +57,7 @@ fn mistakes_in_a_scenario() {
     let (_dir, path) = small("[run]", "[network]\nloss = 2\n[run]");
     refused(&["run", &path], &["test.toml:4:8", "a probability from 0 to below 1"]);
     let (_dir, path) = small("duration", "durration");
-    refused(&["run", &path], &["unknown key in [run] `durration`", "did you mean `duration`?"]);
+    refused(&["run", &path], &["unknown key `durration` in [run]", "did you mean `duration`?"]);
     let partition = "[[at]]\nt = \"1s\"\ndo = \"partition\"\na = \"martians\"\nfor = \"1s\"\n[group.honest]";
     let (_dir, path) = small("[group.honest]", partition);
     refused(&["run", &path], &["unknown group `martians`", "test.toml:8:5"]);

@@ -403,7 +403,9 @@ pub(crate) fn expected_links(scenario: &Scenario) -> u64 {
     let dialled: u64 = scenario.groups.iter().map(|g| u64::from(g.count) * u64::from(g.dials)).sum();
     dialled
         + match &scenario.network.topology {
-            Topology::KOut(k) | Topology::Ring(k) => members * u64::from(*k),
+            Topology::KOut(k) | Topology::Ring(k) | Topology::SmallWorld(k, _) | Topology::ScaleFree(k) => {
+                members * u64::from(*k)
+            }
             Topology::G8 => members * 4,
             Topology::Edges(edges) => edges.len() as u64,
         }

@@ -160,16 +160,21 @@ fn delivery(shared: &Shared, groups: &[(Instant, Range<u32>)], tally: &Tally, no
     }
 }
 
-/// The share of expected deliveries that had arrived by the end of each bin, up to the last bin that changes it.
+/// The share of expected deliveries that had arrived by the end of a bin, for bins that add half a percent or more since
+/// the last point, and for the last: at most 200 points.
 fn curve(tally: &Tally, delivery: &Delivery) -> Vec<(f64, f64)> {
     let own = delivery.delivered - tally.carried.min(delivery.delivered);
     let mut sum = own;
-    let mut points = Vec::new();
+    let mut points: Vec<(f64, f64)> = Vec::new();
     let last = tally.bins[..BINS - 1].iter().rposition(|n| *n > 0).map_or(0, |i| i + 1);
     for (bin, count) in tally.bins[..last].iter().enumerate() {
         sum += count;
         let end = BIN.saturating_mul(bin as u64 + 1).as_millis_f64();
-        points.push((end, ratio(sum, delivery.expected)));
+        let share = ratio(sum, delivery.expected);
+        let before = points.last().map_or(0.0, |(_, share)| *share);
+        if share - before >= 0.005 || bin + 1 == last {
+            points.push((end, share));
+        }
     }
     points
 }

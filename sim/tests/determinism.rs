@@ -60,7 +60,12 @@ fn latency() -> impl Strategy<Value = Latency> {
 }
 
 fn topology() -> impl Strategy<Value = Topology> {
-    prop_oneof![(3u32..8).prop_map(Topology::KOut), (2u32..5).prop_map(Topology::Ring)]
+    prop_oneof![
+        (3u32..8).prop_map(Topology::KOut),
+        (2u32..5).prop_map(Topology::Ring),
+        (2u32..5, 0.0..1.0).prop_map(|(k, share)| Topology::SmallWorld(k, share)),
+        (2u32..6).prop_map(Topology::ScaleFree),
+    ]
 }
 
 prop_compose! {

@@ -214,6 +214,20 @@ fn overrides_reach_every_kind_of_value() {
 }
 
 #[test]
+fn every_topology_has_a_name_that_resolves_to_itself() {
+    for (name, topology) in [
+        ("k-out:3", Topology::KOut(3)),
+        ("ring:2", Topology::Ring(2)),
+        ("small-world:3:12.5%", Topology::SmallWorld(3, 0.125)),
+        ("scale-free:2", Topology::ScaleFree(2)),
+    ] {
+        let s = load_with(SMALL, &[&format!("network.topology={name}")]).remove(0);
+        assert_eq!(s.network.topology, topology);
+        assert_eq!(load_one(&resolved(&s)), s);
+    }
+}
+
+#[test]
 fn an_override_makes_no_group_nor_arm() {
     let text = format!("{SMALL}[arms.a]\n[arms.b]\n");
     for (set, help) in [

@@ -208,7 +208,12 @@ impl Scenario {
         let path = "network.topology";
         ensure(peers > 0, path, || "no peer takes part in the topology: every group has `dials`".into())?;
         match &self.network.topology {
-            Topology::KOut(k) | Topology::Ring(k) => {
+            Topology::KOut(k) | Topology::Ring(k) | Topology::SmallWorld(k, _) | Topology::ScaleFree(k) => {
+                if let Topology::SmallWorld(_, share) = self.network.topology {
+                    ensure((0.0..=1.0).contains(&share), path, || {
+                        format!("the share of links led astray must be from 0 to 1, got {share}")
+                    })?;
+                }
                 ensure(*k <= DIALS_MAX, path, || {
                     format!("{k} links per peer are more than the {DIALS_MAX} that a peer may dial")
                 })?;

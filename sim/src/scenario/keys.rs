@@ -123,7 +123,7 @@ pub(super) static NETWORK: &[Field] = &[
     field(
         "topology",
         Kind::Topology,
-        "Who is connected at the start: \"k-out:20\", \"ring:2\", \"g8\", \"file:PATH\" with a line `a b` or `a,b` per edge, or an array of [a, b]. Default \"k-out:10\" (our choice).",
+        "Who is connected at the start: \"k-out:20\" (each dials 20 at random), \"ring:2\" (each dials the next 2), \"small-world:4:10%\" (a ring with a tenth of its links led astray), \"scale-free:5\" (each dials 5 by their degree), \"g8\", \"file:PATH\" with a line `a b` or `a,b` per edge, or an array of [a, b]. Default \"k-out:10\" (our choice).",
     ),
 ];
 

@@ -185,6 +185,12 @@ pub enum Topology {
     KOut(u32),
     /// Peer i dials i + 1, ..., i + k (modulo the number of peers).
     Ring(u32),
+    /// Watts and Strogatz (Nature 1998): the ring in which every peer dials the next k, each of whose links leads to a
+    /// random peer instead with this probability.
+    SmallWorld(u32, f64),
+    /// Barabási and Albert (Science 1999): peers come one by one, and each dials m of those before it, chosen in
+    /// proportion to their degree; the first m + 1 are all connected.
+    ScaleFree(u32),
     /// The fixed random graph of the cross-simulator workload: four Hamiltonian cycles.
     G8,
     /// Undirected edges by peer number; the first of a pair dials. Read from a file of lines `a b` or `a,b`.

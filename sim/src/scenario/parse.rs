@@ -241,9 +241,7 @@ fn side(node: &Node, groups: &[Group], regions: &[&str]) -> Result<Side, Fault> 
     match shown.split_once(':') {
         Some(("region", name)) => region(node.at, name.trim(), regions).map(Side::Region),
         Some(("share", share)) => {
-            let share = share.trim();
-            let number = share.parse().map_or_else(|_| units::percent(share), Ok);
-            number.map(Side::Share).map_err(|message| Fault::new(node.at, message))
+            units::share(share).map(Side::Share).map_err(|message| Fault::new(node.at, message))
         }
         Some((kind, _)) => Err(Fault::unknown(node.at, "side", kind, &["region", "share"])),
         None if shown == "rest" => Ok(Side::Rest),

@@ -4,7 +4,7 @@
 use hyperspace_protocol::gossip::Version;
 use hyperspace_protocol::time::Duration;
 
-use super::error::{Fault, Origin};
+use super::error::{Fault, Origin, nearest};
 use super::keys::{Field, Kind};
 use super::model::{Behaviour, LinkKind, Op, Stat};
 use super::tree::{Entry, Node, Value};
@@ -32,12 +32,8 @@ impl<'a> Reader<'a> {
         for entry in entries(node, &reader.name)? {
             if !fields.iter().any(|field| field.key == entry.key) {
                 let valid: Vec<&str> = fields.iter().map(|field| field.key).collect();
-                return Err(Fault::unknown(
-                    entry.key_at,
-                    &format!("key in {}", reader.name),
-                    &entry.key,
-                    &valid,
-                ));
+                let message = format!("unknown key `{}` in {}", entry.key, reader.name);
+                return Err(Fault::new(entry.key_at, message).help(nearest(&entry.key, &valid)));
             }
         }
         Ok(reader)

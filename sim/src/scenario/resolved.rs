@@ -72,6 +72,10 @@ fn network(network: &Network, out: &mut String) {
     match &network.topology {
         Topology::KOut(k) => line(out, "topology", &format!("k-out:{k}")),
         Topology::Ring(k) => line(out, "topology", &format!("ring:{k}")),
+        Topology::SmallWorld(k, share) => {
+            line(out, "topology", &format!("small-world:{k}:{share:?}"));
+        }
+        Topology::ScaleFree(m) => line(out, "topology", &format!("scale-free:{m}")),
         Topology::G8 => line(out, "topology", &"g8".to_owned()),
         Topology::Edges(edges) => {
             out.push_str("topology = [\n");

@@ -7,12 +7,13 @@ use super::error::Fault;
 use super::model::Topology;
 use super::reader::{Setting, text, wrong};
 use super::tree::{Node, Value};
+use super::units;
 
 /// Largest text that is read, whether scenario or edges; far above any use, so that a wrong file name is an error and
 /// not a full memory.
 pub(super) const TEXT_MAX: u64 = 256 << 20;
 
-/// Reads `"k-out:20"`, `"ring:2"`, `"g8"`, `"file:PATH"` or an array of pairs.
+/// Reads `"k-out:20"`, `"ring:2"`, `"small-world:4:10%"`, `"scale-free:5"`, `"g8"`, `"file:PATH"` or an array of pairs.
 pub(super) fn read(node: &Node, base: &Path) -> Result<Topology, Fault> {
     if let Value::List(items) = &node.value {
         return items.iter().map(pair).collect::<Result<_, _>>().map(Topology::Edges);
@@ -21,12 +22,21 @@ pub(super) fn read(node: &Node, base: &Path) -> Result<Topology, Fault> {
     let number = |digits: &str| {
         digits.trim().parse().map_err(|_| {
             Fault::new(node.at, format!("`{shown}`: `{digits}` is not a number of peers"))
-                .help("write k-out:20 or ring:2")
+                .help("write it like k-out:20")
         })
     };
     match shown.split_once(':').map_or((shown, None), |(kind, rest)| (kind, Some(rest))) {
         ("k-out", Some(k)) => number(k).map(Topology::KOut),
         ("ring", Some(k)) => number(k).map(Topology::Ring),
+        ("small-world", Some(rest)) => {
+            let Some((k, p)) = rest.split_once(':') else {
+                return Err(Fault::new(node.at, "a small world needs links and a share")
+                    .help("write small-world:4:10%"));
+            };
+            let share = units::share(p).map_err(|message| Fault::new(node.at, message))?;
+            Ok(Topology::SmallWorld(number(k)?, share))
+        }
+        ("scale-free", Some(m)) => number(m).map(Topology::ScaleFree),
         ("g8", None) => Ok(Topology::G8),
         ("file", Some(path)) => {
             let path = base.join(path.trim());
@@ -36,7 +46,7 @@ pub(super) fn read(node: &Node, base: &Path) -> Result<Topology, Fault> {
                 .map_err(|(line, what)| Fault::new(node.at, format!("{}:{line}: {what}", path.display())))
         }
         _ => Err(Fault::new(node.at, format!("unknown topology `{shown}`"))
-            .help("k-out:20, ring:2, g8, file:PATH, or an array of [a, b]")),
+            .help("k-out:20, ring:2, small-world:4:10%, scale-free:5, g8, file:PATH, or an array of [a, b]")),
     }
 }
 

@@ -96,6 +96,12 @@ pub(super) fn rate(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A share as a plain number or a percentage: `0.1`, `10%`.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let text = text.trim();
+    text.parse().map_or_else(|_| percent(text), Ok)
+}
+
 /// `10%`, as 0.1.
 pub(super) fn percent(text: &str) -> Result<f64, String> {
     let shape = || format!("`{text}` is not a share: write a number like 0.1, or a percentage like 10%");
