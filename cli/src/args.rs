@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use hyperspace_benches::Subject;
 use hyperspace_sim::EngineKind;
 use hyperspace_sim::scenario::Overrides;
 
@@ -30,6 +31,11 @@ pub(crate) enum Verb {
     Verify(VerifyArgs),
     /// Run again what an output folder holds and compare the digests
     Rerun(RerunArgs),
+    /// Time the parts of the protocol on this machine, beside the least that they can cost
+    ///
+    /// Takes under 20 seconds, one thread and no network. Each row is the fastest of several samples; its floor is the work
+    /// that nothing can save, timed in the same run. `cargo bench -p hyperspace-benches` times the same with statistics.
+    Bench(BenchArgs),
     /// The scenarios that come with hyperlab, and the schema of their format
     Scenarios {
         #[command(subcommand)]
@@ -45,8 +51,8 @@ pub(crate) struct Changes {
     /// Paths address tables by key, groups by name and array items by number. Wins over the file and its arms.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Seed of every random number, instead of the file's
-    #[arg(long, value_name = "N")]
+    /// Seed of every random number, instead of the file's: 0 to 18446744073709551615
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
 }
 
@@ -77,7 +83,7 @@ pub(crate) struct RunArgs {
     /// Encode and decode every frame as it would be on the wire
     #[arg(long)]
     pub(crate) wire: bool,
-    /// Write scenarios, build, results and digests to this folder, for `rerun`
+    /// Write scenarios, build, results and digests to this folder, for `rerun`; replaces an earlier result there
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// One JSON object a line for each file, arm and seed; with several seeds an aggregate for each file and arm
@@ -119,6 +125,45 @@ pub(crate) struct RerunArgs {
     /// No progress line
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+/// `bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchArgs {
+    /// What to time [default: all]
+    #[arg(value_enum, value_name = "SUBJECT")]
+    pub(crate) subject: Option<SubjectArg>,
+    /// One JSON object a line for each row
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Small sizes, few repetitions: to see that it works, the numbers mean little
+    #[arg(long)]
+    pub(crate) quick: bool,
+}
+
+/// What `bench` times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SubjectArg {
+    /// Simulated GossipSub networks: events per second
+    Gossip,
+    /// The consistent hash ring: lookup, replicas, join, build
+    Ring,
+    /// Kademlia: routing table and lookups
+    Kad,
+    /// The signed envelope: sign and inspect
+    Envelope,
+}
+
+impl SubjectArg {
+    /// As the library calls it.
+    pub(crate) fn subject(self) -> Subject {
+        match self {
+            Self::Gossip => Subject::Gossip,
+            Self::Ring => Subject::Ring,
+            Self::Kad => Subject::Kad,
+            Self::Envelope => Subject::Envelope,
+        }
+    }
 }
 
 /// `scenarios`.

@@ -7,6 +7,7 @@
 compile_error!("hyperlab has no verb without the feature `sim`");
 
 mod args;
+mod bench;
 mod failure;
 mod folder;
 mod measure;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(args),
         Verb::Verify(args) => verify::verify(args),
         Verb::Rerun(args) => rerun::rerun(args),
+        Verb::Bench(args) => bench::bench(args),
         Verb::Scenarios { what } => scenarios::scenarios(what),
     }));
     let failure = match done {

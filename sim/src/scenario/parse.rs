@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hyperspace_protocol::time::Duration;
 
-use super::error::{Fault, Origin, nearest};
+use super::error::{Fault, Origin};
 use super::keys::{AT, COST, EXPECT, GROUP, NETWORK, ROOT, RUN, WORKLOAD};
 use super::metrics;
 use super::model::{
