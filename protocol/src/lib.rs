@@ -8,7 +8,9 @@
 //! * [`gossip`]: GossipSub v1.0, v1.1 and v1.2. [`peer`]: all of one participant.
 //! * [`ring`]: the consistent hash ring of spec 4.4.
 //! * [`kad`]: the Kademlia DHT of libp2p, with S/Kademlia's disjoint paths.
+//! * [`card`]: capability cards and `tool.discover`'s ranking, of spec 7.4 and 4.3.
 
+pub mod card;
 pub mod config;
 pub mod envelope;
 pub mod gossip;
