@@ -29,11 +29,21 @@ step cargo clippy --locked --workspace --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --locked --workspace --no-deps --document-private-items --quiet
 step cargo test --locked --workspace 2>&1 | tee "$log"
 
+# The same digests from an optimised build as from the tests' build, with its overflow checks and assertions.
+step cargo build --locked --release
+digest() { "$1" run convergence --json --quiet --set group.honest.count=300 | grep -o '"digest":"[0-9a-f]*"'; }
+optimised=$(digest "$hyperlab")
+checked=$(digest "${CARGO_TARGET_DIR:-target}/debug/hyperlab")
+echo "== optimised build $optimised, tests' build $checked"
+if [ "$optimised" != "$checked" ]; then
+    echo "test.sh: the optimised build and the tests' build come to different digests" >&2
+    exit 1
+fi
+
 # The checker of determinism finds a nondeterminism that is planted for it.
 step cargo test --locked -p hyperlab --features planted-nondeterminism --test planted 2>&1 | tee -a "$log"
 
-# The same digests from an optimised build, every engine, any number of threads and encoded messages.
-step cargo build --locked --release
+# One digest from every engine, any number of threads and encoded messages.
 for scenario in convergence sybil-flood partition-heal lossy-wan; do
     step "$hyperlab" verify "scenarios/$scenario.toml" --quiet --set group.honest.count=500
 done
