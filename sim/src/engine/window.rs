@@ -63,6 +63,10 @@ impl<P: Subject> Windows<P> {
             let window = start / self.window;
             let mut events = self.rings[index].lock().expect(POISONED).take(window);
             let mut lane = lane.lock().expect(POISONED);
+            if until < (window + 1) * self.window {
+                set_aside(worker, &mut events, until);
+            }
+            sort(&mut worker.order, &events, window * self.window, lane.base, shared.keys.tie);
             run_lane(&mut lane, shared, worker, &mut events, until);
             let mut ring = self.rings[index].lock().expect(POISONED);
             ring.recycle(events);
@@ -215,7 +219,7 @@ const OFFSET_BITS: u32 = 32;
 /// 100,000 peers.
 const AHEAD: usize = 16;
 
-/// Carries out a lane's events and timers before `until`, peer by peer.
+/// Carries out a lane's events, in the worker's order, and its timers before `until`, peer by peer.
 fn run_lane<P: Subject>(
     lane: &mut Lane<P>,
     shared: &Shared,
@@ -223,9 +227,7 @@ fn run_lane<P: Subject>(
     events: &mut Heap,
     until: u64,
 ) {
-    set_aside(worker, events, until);
     let mut order = std::mem::take(&mut worker.order);
-    sort(&mut order, events, lane.base, shared.keys.tie);
     let mut at = 0;
     for local in 0..lane.hosts.len() {
         let due = lane.deadlines[local] < until;
@@ -262,10 +264,8 @@ fn run_timers<P: Subject>(lane: &mut Lane<P>, shared: &Shared, worker: &mut Work
 
 /// A window that an action of the world cuts short leaves its later events for the rest.
 fn set_aside(worker: &mut Worker, events: &mut Heap, until: u64) {
-    if events.iter().any(|(_, event)| event.at >= until) {
-        for event in events.extract(|event| event.at >= until) {
-            worker.push(event);
-        }
+    for event in events.extract(|event| event.at >= until) {
+        worker.push(event);
     }
 }
 
@@ -277,10 +277,9 @@ const fn place_of(key: u64) -> usize {
     (key & ((1 << PLACE_BITS) - 1)) as usize
 }
 
-/// Fills `order` with one key per event, in the order of the contract.
-fn sort(order: &mut Vec<u64>, events: &Heap, base: u32, tie: u64) {
+/// Fills `order` with one key per event of a window that begins at `start`, in the order of the contract.
+fn sort(order: &mut Vec<u64>, events: &Heap, start: u64, base: u32, tie: u64) {
     assert!(events.len() < 1 << (PLACE_BITS - 1), "more than two million events in one window of one lane");
-    let Some(start) = events.iter().map(|(_, e)| e.at).min() else { return };
     order.extend(events.iter().map(|(place, e)| {
         let local = u64::from(e.dst - base);
         // A window is at most as long as the longest latency, which fits 32 bits.
