@@ -12,6 +12,7 @@
 
 pub mod card;
 pub mod config;
+mod counters;
 pub mod envelope;
 pub mod gossip;
 pub mod identity;

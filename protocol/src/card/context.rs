@@ -134,26 +134,7 @@ impl Count {
     ];
 }
 
-/// One counter per [`Count`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters([u64; Count::KINDS]);
-
-impl Counters {
-    /// Counts one more.
-    pub fn add(&mut self, what: Count) {
-        self.0[what as usize] += 1;
-    }
-    /// How many so far.
-    pub const fn get(&self, what: Count) -> u64 {
-        self.0[what as usize]
-    }
-    /// Adds another set of counters to this one.
-    pub fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
-            *mine += theirs;
-        }
-    }
-}
+crate::counters::counters!();
 
 /// What the driver lends for the length of one call.
 #[derive(Debug)]

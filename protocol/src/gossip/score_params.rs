@@ -83,7 +83,7 @@ pub struct TopicScoreParams {
 
 impl ScoreParams {
     /// The configuration of all 13 saved experiments of Protocol Labs' v1.1 evaluation (libp2p/gossipsub-hardening).
-    /// P7 has no value there: Eth2's weight.
+    /// P7 has no value there: Eth2's weight and threshold, and a decay of our choice.
     pub fn evaluation() -> Self {
         Self {
             topic: TopicScoreParams {
@@ -198,7 +198,8 @@ impl ScoreParams {
     }
 
     /// Eth2 block topic as in the formal model's Prysm fork, thresholds as in Lighthouse. The decay interval is a slot
-    /// (12 s); P1's quantum is a slot; counters whose decay the source leaves out decay over 20 epochs (0.01^(1/640)).
+    /// (12 s); P1's quantum is a slot; counters whose decay the source leaves out decay over 20 epochs (0.01^(1/640)). The source has P3's weight only: its cap,
+    /// threshold, activation and window, and P7's decay, are our choice.
     pub fn eth2() -> Self {
         let twenty_epochs = 0.992_830_286;
         Self {
