@@ -1,4 +1,5 @@
-//! Walking the fields of a protobuf message without decoding it, to count elements before memory is spent on them.
+//! Walking the fields of a protobuf message without decoding it, to count elements before memory is spent on them; and
+//! how long fields are, for those who only count bytes.
 
 /// Why bytes are no message of a protocol.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -20,6 +21,17 @@ pub enum WireError {
     /// Protobuf, but not of the protocol's schema, or a text that is not UTF-8.
     #[error("not a message of this protocol: {0}")]
     Schema(prost::DecodeError),
+}
+
+/// Bytes of a length-delimited field of `len` bytes with a tag below 16.
+pub const fn field(len: usize) -> usize {
+    1 + varint(len as u64) + len
+}
+
+/// Bytes of a number.
+pub const fn varint(value: u64) -> usize {
+    let bits = u64::BITS - value.leading_zeros();
+    if bits == 0 { 1 } else { bits.div_ceil(7) as usize }
 }
 
 /// The field headers of one protobuf message.
