@@ -15,9 +15,11 @@
 //! `examples/` shows how to assert on a world from a Rust test, and how to change the machine that runs at every peer.
 
 pub mod adversary;
+pub mod churn;
 mod digest;
 mod engine;
 mod event;
+pub mod graph;
 mod lane;
 mod link;
 pub mod message;
@@ -30,6 +32,7 @@ mod shared;
 mod simulation;
 mod summary;
 mod tally;
+pub mod trace;
 pub mod verify;
 mod wire;
 mod workload;

@@ -19,7 +19,7 @@ mod resolved;
 mod shipped;
 mod topology;
 mod tree;
-mod units;
+pub(crate) mod units;
 
 use std::path::Path;
 

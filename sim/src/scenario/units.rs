@@ -70,7 +70,7 @@ fn quantity(text: &str, units: &[(&str, u64)], what: &str, example: &str) -> Res
 }
 
 /// `90s`, `500ms`, `2m`, `1h`, `10us`, `0s`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     quantity(text, &TIME, "duration", "90s or 500ms").map(Duration::from_nanos)
 }
 
