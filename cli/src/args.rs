@@ -86,6 +86,16 @@ pub(crate) struct RunArgs {
     /// Write scenarios, build, results and digests to this folder, for `rerun`; replaces an earlier result there
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Write what happens at some of the peers to this file, as go-libp2p-pubsub's PBTracer does. For one run only
+    ///
+    /// Each TraceEvent is a protobuf message with its length before it; tracestat and trace2json want the file compressed
+    /// with gzip. The peers share about eight million events: of each the beginning is kept, the rest dropped and counted.
+    /// Replaces an earlier trace.
+    #[arg(long, value_name = "OUT")]
+    pub(crate) trace_events: Option<PathBuf>,
+    /// Trace every N-th peer, from the first on [default: a tenth of their number, rounded up: at most 10 are traced]
+    #[arg(long, value_name = "N", requires = "trace_events", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) trace_every: Option<u32>,
     /// One JSON object a line for each file, arm and seed; with several seeds an aggregate for each file and arm
     #[arg(long)]
     pub(crate) json: bool,

@@ -16,6 +16,7 @@ mod progress;
 mod rerun;
 mod run;
 mod scenarios;
+mod trace;
 mod verify;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::Context;
 use cpu_time::ProcessTime;
 use hyperspace_sim::scenario::Scenario;
+use hyperspace_sim::trace::Trace;
 use hyperspace_sim::{Outcome, Progress, RunError, RunOptions, Simulation, estimate_bytes};
 
 use crate::failure::Failure;
@@ -33,6 +34,26 @@ pub(crate) fn measured(
     reproduce: &str,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Measured, Failure> {
+    let run = |simulation: Simulation| Ok((simulation.run(progress)?, ()));
+    Ok(timed(scenario, options, reproduce, run)?.0)
+}
+
+/// As [`measured`], with the trace that the options ask for.
+pub(crate) fn traced(
+    scenario: &Scenario,
+    options: &RunOptions,
+    reproduce: &str,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Measured, Trace), Failure> {
+    timed(scenario, options, reproduce, |simulation| simulation.run_traced(progress))
+}
+
+fn timed<T>(
+    scenario: &Scenario,
+    options: &RunOptions,
+    reproduce: &str,
+    run: impl FnOnce(Simulation) -> Result<(Outcome, T), RunError>,
+) -> Result<(Measured, T), Failure> {
     guard_memory(scenario)?;
     let failed = |error: RunError| match error {
         RunError::Invalid(message) => Failure::Input(message),
@@ -46,14 +67,14 @@ pub(crate) fn measured(
     let setup_s = start.elapsed().as_secs_f64();
     let cpu = ProcessTime::try_now().context("cannot read the CPU time of this process")?;
     let start = Instant::now();
-    let outcome = simulation.run(progress).map_err(failed)?;
+    let (outcome, more) = run(simulation).map_err(failed)?;
     let wall_s = start.elapsed().as_secs_f64();
     let cpu_s = cpu.try_elapsed().context("cannot read the CPU time of this process")?.as_secs_f64();
     let peak = status("VmHWM");
     let growth = peak.zip(before).map(|(peak, before)| peak.saturating_sub(before));
     let peers = outcome.report.peers.max(1);
     let bytes_per_peer = growth.map(|bytes| bytes / peers);
-    Ok(Measured { outcome, setup_s, wall_s, cpu_s, peak_rss_bytes: peak, bytes_per_peer })
+    Ok((Measured { outcome, setup_s, wall_s, cpu_s, peak_rss_bytes: peak, bytes_per_peer }, more))
 }
 
 impl Measured {

@@ -187,8 +187,11 @@ impl Column<'_> {
     }
 }
 
-/// Metrics of the table for people, with the decimals that are shown.
-const ROWS: [(&str, &str, usize); 21] = [
+/// A row of the table for people: what it is called, its metric, and the decimals that are shown.
+type Row = (&'static str, &'static str, usize);
+
+/// Rows that mean something only where messages are published.
+const DELIVERY: [Row; 8] = [
     ("delivery ratio", "delivery.ratio", 6),
     ("messages measured", "delivery.messages", 0),
     ("latency p50 ms", "delivery.p50_ms", 1),
@@ -197,17 +200,71 @@ const ROWS: [(&str, &str, usize); 21] = [
     ("hops mean", "hops_mean", 2),
     ("hops max", "hops_max", 0),
     ("duplicates per delivery", "duplicates_mean", 3),
+];
+
+/// Rows about the mesh of the topics that messages are published on.
+const MESH: [Row; 4] = [
+    ("mesh degree mean", "mesh.degree_mean", 2),
+    ("mesh degree min", "mesh.degree_min", 0),
+    ("mesh degree max", "mesh.degree_max", 0),
+    ("sybil share of mesh", "mesh.sybil_share", 4),
+];
+
+/// Rows that mean something only where gossip is sent.
+const GOSSIP: [Row; 6] = [
     ("frames: message", "gossip.message", 0),
     ("frames: graft", "gossip.graft", 0),
     ("frames: prune", "gossip.prune", 0),
     ("frames: ihave", "gossip.ihave", 0),
     ("frames: iwant", "gossip.iwant", 0),
     ("frames: idontwant", "gossip.idontwant", 0),
-    ("mesh degree mean", "mesh.degree_mean", 2),
-    ("mesh degree min", "mesh.degree_min", 0),
-    ("mesh degree max", "mesh.degree_max", 0),
-    ("sybil share of mesh", "mesh.sybil_share", 4),
+];
+
+/// Rows that are left out where a run has no such metric.
+const ROWS: [Row; 45] = [
     ("sum of first arrivals us", "sum_t", 0),
+    ("peers online, share", "churn.online", 4),
+    ("peers joined", "churn.joined", 0),
+    ("peers left", "churn.left", 0),
+    ("peers crashed", "churn.crashed", 0),
+    ("DHT: queries", "dht.queries", 0),
+    ("DHT: lost with their peer", "dht.lost", 0),
+    ("DHT: success", "dht.success", 4),
+    ("DHT: hops mean", "dht.hops_mean", 3),
+    ("DHT: hops max", "dht.hops_max", 0),
+    ("DHT: requests per query", "dht.requests_mean", 2),
+    ("DHT: failures per query", "dht.failures_mean", 2),
+    ("DHT: latency p50 ms", "dht.p50_ms", 1),
+    ("DHT: latency p99 ms", "dht.p99_ms", 1),
+    ("DHT: records stored", "dht.stores", 0),
+    ("DHT: copies per record", "dht.copies_mean", 2),
+    ("DHT: bytes sent", "dht.bytes", 0),
+    ("DHT: contacts mean", "dht.contacts_mean", 1),
+    ("DHT: stale share of contacts", "dht.stale_share", 4),
+    ("DHT: sybil share of contacts", "dht.sybil_share", 4),
+    ("DHT: most values at a peer", "dht.records_max", 0),
+    ("DHT: most providers at a peer", "dht.providers_max", 0),
+    ("ring: members", "ring.members", 0),
+    ("ring: virtual nodes", "ring.tokens", 0),
+    ("ring: joins and leaves", "ring.changes", 0),
+    ("ring: copies moved", "ring.moved", 0),
+    ("ring: moved without need", "ring.needless", 0),
+    ("ring: moved over minimum", "ring.moved_over_minimum", 3),
+    ("ring: peers that own nothing", "ring.idle", 0),
+    ("ring: share, largest over mean", "ring.share_max_over_mean", 3),
+    ("ring: share, variation", "ring.share_cv", 4),
+    ("ring: keys, most over mean", "ring.keys_max_over_mean", 3),
+    ("cards: held of others", "cards.held_mean", 2),
+    ("cards: stale share", "cards.stale_share", 4),
+    ("cards: missing share", "cards.missing_share", 4),
+    ("cards: topics per peer", "cards.topics_mean", 2),
+    ("cards: messages per peer and s", "cards.messages_per_s", 2),
+    ("graph: peers", "graph.vertices", 0),
+    ("graph: degree mean", "graph.degree_mean", 2),
+    ("graph: pieces", "graph.components", 0),
+    ("graph: diameter", "graph.diameter", 0),
+    ("graph: cut peers", "graph.cut_peers", 0),
+    ("graph: cut links", "graph.cut_links", 0),
     ("virtual seconds", "virtual_s", 1),
     ("events", "events", 0),
 ];
@@ -216,7 +273,11 @@ const ROWS: [(&str, &str, usize); 21] = [
 pub(crate) fn table(columns: &[Column<'_>]) -> String {
     let mut rows = vec![vec![String::new()]];
     rows[0].extend(columns.iter().map(|c| c.scenario.arm.clone().unwrap_or_else(|| c.scenario.name.clone())));
-    for (label, path, decimals) in ROWS {
+    let any = |path| columns.iter().any(|column| column.values(path).iter().any(|n| *n > 0.0));
+    let delivery: &[Row] = if any("delivery.messages") { &DELIVERY } else { &[] };
+    let gossip: &[Row] = if any("gossip.message") { &GOSSIP } else { &[] };
+    let mesh: &[Row] = if any("delivery.messages") { &MESH } else { &[] };
+    for &(label, path, decimals) in delivery.iter().chain(gossip).chain(mesh).chain(&ROWS) {
         let cells: Vec<String> =
             columns.iter().map(|column| spread(&column.values(path), decimals)).collect();
         if cells.iter().any(|cell| !cell.is_empty()) {

@@ -1,16 +1,17 @@
 //! `hyperlab run`: simulates files, arms and seeds, prints what came out and judges the expectations.
 
-use hyperspace_sim::RunOptions;
 use hyperspace_sim::report::Report;
 use hyperspace_sim::scenario::Scenario;
+use hyperspace_sim::{Progress, RunOptions, ring_advice};
 
 use crate::args::{RunArgs, default_threads};
 use crate::failure::Failure;
 use crate::folder::{Files, Folder};
-use crate::measure::{Measured, measured};
+use crate::measure::{Measured, measured, traced};
 use crate::output::{Column, Judged, RunLine, Stdout, command, note, table};
 use crate::progress::{Display, Style};
 use crate::scenarios;
+use crate::trace::{self, TraceFile};
 
 /// One run of one arm.
 struct Run {
@@ -39,20 +40,29 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         jobs.push(Job { file, arms, runs });
     }
     let seeds = args.seeds.as_ref().map_or(1, |seeds| seeds.end() - seeds.start() + 1);
+    let arms: Vec<&Scenario> = jobs.iter().flat_map(|job| &job.arms).collect();
+    if let Some(path) = &args.trace_events {
+        trace::check(path, jobs.len(), &arms, seeds)?;
+    }
     let mut folder = match &args.out {
         None => None,
-        Some(dir) => {
-            let arms: Vec<&Scenario> = jobs.iter().flat_map(|job| &job.arms).collect();
-            Some(Folder::create(dir, &arms, jobs.len() > 1, seeds)?)
-        }
+        Some(dir) => Some(Folder::create(dir, &arms, jobs.len() > 1, seeds)?),
+    };
+    // After the folder, in which it may lie.
+    let mut trace = match &args.trace_events {
+        None => None,
+        Some(path) => Some(TraceFile::create(path, args, arms[0])?),
     };
     let mut out = Stdout::default();
     let mut failed = Vec::new();
     for job in &mut jobs {
-        job.simulate(args, &mut out, folder.as_mut())?;
+        job.simulate(args, &mut out, folder.as_mut(), trace.as_mut())?;
         if !job.report(args, &mut out)? {
             failed.push(reproduce(args, job.file, job.only_seed()));
         }
+    }
+    if let Some(trace) = trace {
+        trace.finish()?;
     }
     if failed.is_empty() {
         return Ok(());
@@ -68,22 +78,40 @@ impl Job<'_> {
         args: &RunArgs,
         out: &mut Stdout,
         mut folder: Option<&mut Folder>,
+        mut trace: Option<&mut TraceFile<'_>>,
     ) -> Result<(), Failure> {
         let threads = args.threads.unwrap_or_else(default_threads);
-        let options =
-            RunOptions { threads, engine: args.engine.kind(), wire: args.wire, ..Default::default() };
+        let options = RunOptions {
+            threads,
+            engine: args.engine.kind(),
+            wire: args.wire,
+            trace_every: trace.as_ref().map(|file| file.every),
+            ..Default::default()
+        };
         let seeds: Vec<Option<u64>> = match &args.seeds {
             Some(seeds) => seeds.clone().map(Some).collect(),
             None => vec![None],
         };
+        if !args.quiet {
+            for arm in &self.arms {
+                ring_advice(arm).iter().for_each(|advice| note(&format!("{}: ring: {advice}", label(arm))));
+            }
+        }
         for seed in seeds {
             for (arm, runs) in self.arms.iter_mut().zip(&mut self.runs) {
                 arm.run.seed = seed.unwrap_or(arm.run.seed);
                 let label = label(arm);
                 let reproduce = reproduce(args, self.file, Some(arm.run.seed));
                 let mut display = Display::new(label, style(args));
-                let measured =
-                    measured(arm, &options, &reproduce, &mut |progress| display.update(&progress))?;
+                let mut update = |progress: Progress| display.update(&progress);
+                let measured = match trace.as_deref_mut() {
+                    None => measured(arm, &options, &reproduce, &mut update)?,
+                    Some(file) => {
+                        let (measured, trace) = traced(arm, &options, &reproduce, &mut update)?;
+                        file.write(trace);
+                        measured
+                    }
+                };
                 drop(display);
                 let digests = &measured.outcome.digests;
                 let files = folder.as_deref_mut().map(|folder| folder.digests(arm, digests)).transpose()?;

@@ -1,6 +1,7 @@
 //! Whatever is wrong with the input, `hyperlab` exits with 2 and says what, without a panic.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
@@ -97,6 +98,32 @@ fn output_folders_are_not_taken_from_others() {
     assert_eq!(fs::read_to_string(&path).expect("still there"), SMALL);
     refused(&["run", &path, "--out", &path], &["cannot use", &path]);
     refused(&["run", &path, &path, "--out", &format!("{out}/new")], &["two of the files", "`small`"]);
+}
+
+#[test]
+fn a_trace_is_of_one_run_and_replaces_only_a_trace() {
+    let (dir, path) = file(SMALL);
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let (out, folder, lost) = (at("out.trace"), at(""), at("no/such/folder/out.trace"));
+    let (_arms, arms) = file(format!("{SMALL}[arms.one]\n[arms.two]\n"));
+    refused(&["run", &path, "--trace-events"], &["--trace-events <OUT>"]);
+    refused(&["run", &path, &arms, "--trace-events", &out], &["for one run", "2 files"]);
+    refused(
+        &["run", &path, "--seeds", "1..=3", "--trace-events", &out],
+        &["for one run", "3 seeds", "--seed"],
+    );
+    refused(
+        &["run", &arms, "--trace-events", &out],
+        &["`small` has the arms one, two", "scenario-ARM.toml", "--out"],
+    );
+    refused(&["run", &path, "--trace-events", "-"], &["needs a file: stdout is for the results"]);
+    refused(&["run", &path, "--trace-events", &folder], &["is a directory", &folder]);
+    refused(&["run", &path, "--trace-events", &lost], &["cannot write the trace to", &lost]);
+    refused(&["run", &path, "--trace-every", "2"], &["--trace-events <OUT>"]);
+    refused(&["run", &path, "--trace-events", &out, "--trace-every", "0"], &["--trace-every", "0"]);
+    assert!(!Path::new(&out).exists());
+    refused(&["run", &path, "--trace-events", &path], &["exists and is no trace", &path]);
+    assert_eq!(fs::read_to_string(&path).expect("still there"), SMALL);
 }
 
 #[test]

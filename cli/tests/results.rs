@@ -1,9 +1,11 @@
 //! What `hyperlab` prints, writes and exits with when the input is right.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use hyperspace_protocol::wire::trace::TraceEvent;
 use serde_json::Value;
 
 const SMALL: &str = "\
@@ -188,6 +190,63 @@ fn verify_compares_six_variants_of_each_arm() {
             "{stdout}"
         );
     }
+}
+
+/// One arm alone, and where its trace goes.
+fn one_arm(dir: &Path) -> (String, String) {
+    let path = written(dir, &SMALL.replace("[arms.two]\ngossip.scores = false\n", ""));
+    (path, dir.join("out.trace").display().to_string())
+}
+
+#[test]
+fn a_trace_of_some_peers_is_written_and_is_always_the_same() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (path, out) = one_arm(dir.path());
+    let trace = |more: &[&str], told: &str| {
+        let args = [&["run", &path, "--quiet", "--trace-events", &out], more].concat();
+        let (code, stdout, stderr) = hyperlab(&args);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stderr.contains(told) && stdout.contains("digest"), "{stderr}");
+        fs::read(&out).expect("written by run")
+    };
+    let of = |bytes: &[u8]| {
+        let mut rest = bytes;
+        std::iter::from_fn(|| TraceEvent::parse_delimited(&mut rest).expect("whole events"))
+            .collect::<Vec<_>>()
+    };
+    let bytes = trace(&["--threads", "1"], ", peers traced: 10\n");
+    let events = of(&bytes);
+    let peers: BTreeSet<_> = events.iter().map(|event| event.peer_id.clone()).collect();
+    assert_eq!(peers.len(), 10);
+    let told = format!("{out}: {} trace events, 0 dropped, peers traced: 10\n", events.len());
+    // A later trace takes the place of an earlier one.
+    let variants: [&[&str]; 4] =
+        [&["--threads", "2"], &["--engine", "oracle"], &["--wire"], &["--trace-every", "2"]];
+    for more in variants {
+        assert!(trace(more, &told) == bytes, "{more:?}");
+    }
+    let one = of(&trace(&["--trace-every", "20"], ", peers traced: 1\n"));
+    let first: Vec<_> = events.into_iter().filter(|event| event.peer_id == one[0].peer_id).collect();
+    assert_eq!(one, first);
+    // In the folder of `--out`, it does not disturb a rerun.
+    let folder = dir.path().join("folder").display().to_string();
+    let inside = dir.path().join("folder/a.trace").display().to_string();
+    let (code, _, stderr) = hyperlab(&["run", &path, "--out", &folder, "--trace-events", &inside]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(fs::read(&inside).expect("written by run") == bytes);
+    assert_eq!(hyperlab(&["rerun", &folder]).0, Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_trace_that_cannot_be_written_costs_the_exit_code_but_no_result() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (path, _) = one_arm(dir.path());
+    let (code, stdout, stderr) = hyperlab(&["run", &path, "--json", "--trace-events", "/dev/full"]);
+    assert_eq!(code, Some(5), "{stderr}");
+    assert!(stderr.contains("cannot write the trace to /dev/full: No space left"), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    assert_eq!(lines(&stdout).len(), 1);
 }
 
 #[test]

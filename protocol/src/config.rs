@@ -1,6 +1,6 @@
 //! Settings a driver shares between all its machines.
 
-use crate::{envelope, gossip};
+use crate::{card, envelope, gossip, kad};
 
 /// Everything a [`Peer`](crate::peer::Peer) can be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,4 +9,8 @@ pub struct Config {
     pub gossip: gossip::Config,
     /// Freshness window and replay cache of signed envelopes.
     pub replay: envelope::ReplayConfig,
+    /// The DHT, in a network that has one.
+    pub dht: Option<kad::Config>,
+    /// Capability cards.
+    pub cards: card::Config,
 }

@@ -8,6 +8,7 @@
 //! * [`gossip`]: GossipSub v1.0, v1.1 and v1.2. [`peer`]: all of one participant.
 //! * [`ring`]: the consistent hash ring of spec 4.4.
 //! * [`kad`]: the Kademlia DHT of libp2p, with S/Kademlia's disjoint paths.
+//! * [`request`]: what peers ask of each other apart from gossip, and applications of their peer.
 //! * [`card`]: capability cards and `tool.discover`'s ranking, of spec 7.4 and 4.3.
 
 pub mod card;
@@ -19,6 +20,7 @@ pub mod identity;
 pub mod kad;
 pub mod machine;
 pub mod peer;
+pub mod request;
 pub mod ring;
 pub mod rng;
 pub mod time;

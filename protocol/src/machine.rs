@@ -14,9 +14,12 @@ use core::fmt;
 use core::hash::Hash;
 use core::net::IpAddr;
 
+use crate::card;
 use crate::config::Config;
 use crate::gossip::Frame;
 use crate::identity::PeerId;
+use crate::kad::{self, Contact};
+use crate::request::{Command, Event, Protocol, Request, RequestId, Response};
 use crate::rng::Stream;
 use crate::time::{Duration, Instant, UnixMillis};
 
@@ -39,6 +42,8 @@ pub trait Message: Clone + fmt::Debug {
     type Seen: SeenCache<Self::Id>;
     /// Remembers nonces for a time to live.
     type Nonces: SeenCache<Self::Nonce>;
+    /// How the driver names any peer of the network, connected or not.
+    type Contact: Contact;
 
     /// This message's id.
     fn id(&self) -> Self::Id;
@@ -89,6 +94,8 @@ pub enum Input<M: Message> {
         peer: PeerRef,
         /// The other end.
         info: PeerInfo,
+        /// Its name in requests, if it serves the DHT (libp2p's server mode, known from identify).
+        server: Option<M::Contact>,
     },
     /// A connection is gone; its handle may be used again after this.
     Disconnected {
@@ -108,6 +115,37 @@ pub enum Input<M: Message> {
     Subscribe(TopicRef),
     /// The application no longer wants them.
     Unsubscribe(TopicRef),
+    /// A peer asks something. The driver has authenticated who it is.
+    Request {
+        /// Who asks.
+        from: M::Contact,
+        /// Whether that peer serves the DHT.
+        server: bool,
+        /// The asker's number of it, for the response.
+        id: RequestId,
+        /// What.
+        request: Box<Request<M::Contact>>,
+    },
+    /// A peer answers a request of ours.
+    Response {
+        /// Who answers.
+        from: M::Contact,
+        /// Our number of the request.
+        id: RequestId,
+        /// With what.
+        response: Box<Response<M::Contact>>,
+    },
+    /// A request of ours could not be sent, or its stream broke before the response.
+    RequestFailed {
+        /// The protocol of the request.
+        protocol: Protocol,
+        /// Our number of the request.
+        id: RequestId,
+    },
+    /// A contact that serves the DHT became known by other means than a connection: from a list of bootstrap peers.
+    Discovered(M::Contact),
+    /// The application wants something of the DHT or of capability cards.
+    Command(Box<Command>),
 }
 
 /// Something a machine wants done.
@@ -135,6 +173,27 @@ pub enum Output<M: Message> {
         /// Which one.
         peer: PeerRef,
     },
+    /// Send a request to a peer, dialling it if need be. Answer with [`Input::Response`], or with
+    /// [`Input::RequestFailed`] if it cannot be sent; a request that is never answered times out by itself.
+    Request {
+        /// To whom.
+        to: M::Contact,
+        /// The number that the response must carry.
+        id: RequestId,
+        /// What.
+        request: Box<Request<M::Contact>>,
+    },
+    /// Answer a request.
+    Respond {
+        /// Whose.
+        to: M::Contact,
+        /// The asker's number.
+        id: RequestId,
+        /// With what.
+        response: Box<Response<M::Contact>>,
+    },
+    /// Tell the application.
+    Event(Box<Event<M::Contact>>),
 }
 
 /// What the driver found when it checked a message's envelope on its own, apart from any receiver's state.
@@ -153,13 +212,59 @@ pub enum Inspection<N> {
     Invalid,
 }
 
-/// What a driver does for its machines on demand: pure functions of the arguments.
-pub trait Services<M: Message> {
+/// A payload of our own that is to become a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Unsealed<'a, C> {
+    /// Who publishes it: this machine's peer.
+    pub own: C,
+    /// The driver's clock.
+    pub now: Instant,
+    /// The wall clock, for the envelope.
+    pub unix: UnixMillis,
+    /// The topic.
+    pub topic: TopicRef,
+    /// The payload as JSON.
+    pub d: &'a str,
+    /// For the envelope, random.
+    pub nonce: [u8; 16],
+}
+
+/// What a driver does for its machines on demand: pure functions of the arguments, but for [`Services::seal`], which may
+/// file the message it makes. The defaults are those of a driver without capability cards.
+pub trait Services<M: Message>: kad::Services<M::Contact> {
     /// Checks the envelope of `message` as far as its bytes alone decide. May be answered from a memo: the verdict on
     /// given bytes never changes.
     fn inspect(&self, message: &M) -> Inspection<M::Nonce>;
     /// Who signed the pubsub message, if it says so.
     fn author(&self, message: &M) -> Option<PeerId>;
+    /// The identity of a contact, if it is known.
+    fn peer_id(&self, _contact: M::Contact) -> Option<PeerId> {
+        None
+    }
+    /// The contact of an identity, if it can be reached.
+    fn contact(&self, _id: &PeerId) -> Option<M::Contact> {
+        None
+    }
+    /// The topic on which a peer announces its card, if it has one.
+    fn card_topic(&self, _peer: &PeerId) -> Option<TopicRef> {
+        None
+    }
+    /// The one peer that may publish on a topic (decision T3).
+    fn owner(&self, _topic: TopicRef) -> Option<PeerId> {
+        None
+    }
+    /// What a message on a capability topic says; `None` for a message on any other topic.
+    fn card(&self, _message: &M) -> Option<Result<card::Payload, card::CardError>> {
+        None
+    }
+    /// Signs a payload; `None` if the driver takes no further messages of this peer for now.
+    fn seal(&self, _unsealed: Unsealed<'_, M::Contact>) -> Option<M> {
+        None
+    }
+    /// The payload of a message as it went to the network: in an envelope, if this network has them.
+    fn bytes(&self, _message: &M) -> Option<std::sync::Arc<[u8]>> {
+        None
+    }
 }
 
 /// Things a machine dropped or punished, counted by the driver. Remote misbehaviour is never a panic nor a log line.
@@ -192,11 +297,13 @@ pub enum Count {
     BrokenPromise,
     /// A message not forwarded because the other side said IDONTWANT.
     Suppressed,
+    /// A request or command for a part that this network does not run.
+    Unsupported,
 }
 
 impl Count {
     /// How many kinds there are.
-    pub const KINDS: usize = 13;
+    pub const KINDS: usize = 14;
     /// All kinds with the name they have in reports, in the order of [`Count`] as an index.
     pub const NAMES: [(Self, &'static str); Self::KINDS] = [
         (Self::Graylisted, "graylisted"),
@@ -212,13 +319,50 @@ impl Count {
         (Self::IdontwantCap, "idontwant_cap"),
         (Self::BrokenPromise, "broken_promise"),
         (Self::Suppressed, "suppressed"),
+        (Self::Unsupported, "unsupported"),
     ];
 }
 
 crate::counters::counters!();
 
+/// What a whole peer counts, by machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Gossip and the peer itself.
+    pub peer: Counters,
+    /// The DHT.
+    pub dht: kad::Counters,
+    /// Capability cards.
+    pub cards: card::Counters,
+}
+
+impl Counted {
+    /// Counts one more of the peer's own kinds.
+    #[inline]
+    pub fn add(&mut self, what: Count) {
+        self.peer.add(what);
+    }
+
+    /// Adds another peer's counters to these.
+    pub fn merge(&mut self, other: &Self) {
+        self.peer.merge(&other.peer);
+        self.dht.merge(&other.dht);
+        self.cards.merge(&other.cards);
+    }
+
+    /// Every count with the name it has in reports.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let peer = Count::NAMES.iter().map(|(what, name)| (*name, self.peer.get(*what)));
+        let dht = kad::Count::NAMES.iter().map(|(what, name)| (*name, self.dht.get(*what)));
+        let cards = card::Count::NAMES.iter().map(|(what, name)| (*name, self.cards.get(*what)));
+        peer.chain(dht).chain(cards)
+    }
+}
+
 /// What the driver lends for the length of one call.
 pub struct Context<'a, M: Message> {
+    /// This peer itself.
+    pub own: M::Contact,
     /// The driver's clock.
     pub now: Instant,
     /// The wall clock, for envelopes.
@@ -230,7 +374,7 @@ pub struct Context<'a, M: Message> {
     /// Message checks.
     pub services: &'a dyn Services<M>,
     /// Where drops are counted.
-    pub counters: &'a mut Counters,
+    pub counters: &'a mut Counted,
     /// Where the machine puts what it wants done.
     pub out: &'a mut Vec<Output<M>>,
 }

@@ -10,7 +10,7 @@ fn main() -> Result<(), RunError> {
     let mut scenario = Scenario::example();
     scenario.groups[0].count = 500;
     scenario.network.topology = Topology::KOut(12);
-    scenario.network.latency = Latency::Aws2019;
+    scenario.network.latency = Latency::aws_2019();
     scenario.network.loss = 0.01;
 
     // Would a mesh of 4 instead of 8 still reach everybody? Same seed, so all other randomness is the same.

@@ -8,6 +8,7 @@
 use hyperspace_protocol::gossip::Frame;
 
 use crate::message::{MessageTable, SimMessage};
+use crate::rpc::Packet;
 
 /// The `src` of events that the world itself schedules.
 pub(crate) const WORLD: u32 = u32::MAX;
@@ -39,14 +40,22 @@ pub(crate) enum Payload {
     Dial { slot: u16, generation: u16 },
     /// `src` accepts the connection asked for; the slot and generation are those of `src`.
     Accept { slot: u16, generation: u16 },
-    /// `src` does not.
-    Refuse,
+    /// `src` does not; or nobody is there, which only time tells.
+    Refuse { absent: bool },
     /// `src` has closed the connection.
     Close,
     /// The workload's message of this index is published here.
     Publish(u32),
     /// This peer shall dial that one.
     DialOrder(u32),
+    /// A request or response, over any connection.
+    Packet(Box<Packet>),
+    /// The workload's query of this index is asked here.
+    Query(u32),
+    /// This peer's next session begins.
+    Wake,
+    /// This peer's session ends.
+    Leave,
 }
 
 impl Event {
@@ -74,10 +83,14 @@ impl Payload {
             Self::Taken => 0,
             Self::Dial { .. } => 1 << 60,
             Self::Accept { .. } => 2 << 60,
-            Self::Refuse => 3 << 60,
+            Self::Refuse { absent } => 3 << 60 | u64::from(*absent),
             Self::Close => 4 << 60,
             Self::Publish(index) => 5 << 60 | u64::from(*index),
             Self::DialOrder(peer) => 6 << 60 | u64::from(*peer),
+            Self::Packet(packet) => packet.digest(),
+            Self::Query(index) => 8 << 60 | u64::from(*index),
+            Self::Wake => 9 << 60,
+            Self::Leave => 10 << 60,
         }
     }
 }
@@ -119,7 +132,7 @@ mod tests {
     use super::*;
 
     fn event(at: u64, src: u32, seq: u32) -> Event {
-        Event { at, dst: 7, src, seq, slot: 0, generation: 0, payload: Payload::Refuse }
+        Event { at, dst: 7, src, seq, slot: 0, generation: 0, payload: Payload::Refuse { absent: false } }
     }
 
     #[test]

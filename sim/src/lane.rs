@@ -3,140 +3,22 @@
 
 use std::cell::Cell;
 
-use hyperspace_protocol::identity::PeerId;
-use hyperspace_protocol::machine::{
-    Context, Input, Inspection, Machine, Output, PeerInfo, PeerRef, Services, TopicRef,
-};
-use hyperspace_protocol::peer::Peer;
+use hyperspace_protocol::machine::{Context, Input, Output, PeerInfo, PeerRef};
 use hyperspace_protocol::rng::Stream;
 use hyperspace_protocol::time::{Duration, Instant};
 
 use crate::digest::{DigestLog, TIMER};
 use crate::event::{Event, Payload, WORLD};
-use crate::link::{Link, LinkState};
-use crate::message::{MessageTable, SimMessage};
+use crate::host::{Actor, Host, Subject};
+use crate::message::SimMessage;
+use crate::services::Lent;
 use crate::shared::Shared;
 use crate::tally::{NetCount, Tally};
+use crate::trace::TraceLog;
 use crate::workload::Schedule;
 
 /// Peers per lane: also the block of a digest, so not a matter of tuning alone.
 pub(crate) const LANE: u32 = 1024;
-
-/// A machine that the simulator can look into.
-///
-/// Everything has a default, so any [`Machine`] over [`SimMessage`] becomes a subject with an empty `impl`.
-pub trait Subject: Machine<Message = SimMessage> + Send {
-    /// The mesh links of a topic.
-    fn mesh(&self, _topic: TopicRef) -> &[PeerRef] {
-        &[]
-    }
-    /// Reads words of what the next frame will need, first of its own memory (`None`), then of what that points to, for a
-    /// frame from `from`. Engines call this for several peers at once, so that the processor fetches them early, and throw
-    /// the sum away.
-    fn warm(&self, _from: Option<PeerRef>) -> usize {
-        0
-    }
-    /// Calls `each` with every neighbour's score.
-    fn scores(&self, _config: &hyperspace_protocol::config::Config, _each: &mut dyn FnMut(PeerRef, f64)) {}
-}
-
-impl Subject for Peer<SimMessage> {
-    fn mesh(&self, topic: TopicRef) -> &[PeerRef] {
-        self.gossip.mesh_peers(topic).unwrap_or_default()
-    }
-    #[inline]
-    fn warm(&self, from: Option<PeerRef>) -> usize {
-        self.gossip.warm(from)
-    }
-    fn scores(&self, config: &hyperspace_protocol::config::Config, each: &mut dyn FnMut(PeerRef, f64)) {
-        for (peer, score) in self.gossip.scores(config) {
-            each(peer, score);
-        }
-    }
-}
-
-/// An adversary: any machine, behind a pointer, so that honest peers stay statically dispatched.
-pub type Adversary = Box<dyn Machine<Message = SimMessage> + Send>;
-
-/// Who runs at a peer.
-pub(crate) enum Actor<P> {
-    Honest(P),
-    Adversary(Adversary),
-}
-
-impl<P: Subject> Actor<P> {
-    fn machine(&mut self) -> &mut dyn Machine<Message = SimMessage> {
-        match self {
-            Self::Honest(machine) => machine,
-            Self::Adversary(machine) => machine.as_mut(),
-        }
-    }
-
-    #[inline]
-    fn handle_input(&mut self, cx: &mut Context<'_, SimMessage>, input: Input<SimMessage>) {
-        match self {
-            Self::Honest(machine) => machine.handle_input(cx, input),
-            Self::Adversary(machine) => machine.handle_input(cx, input),
-        }
-    }
-
-    #[inline]
-    fn warm(&self, from: Option<PeerRef>) -> usize {
-        match self {
-            Self::Honest(machine) => machine.warm(from),
-            Self::Adversary(_) => 0,
-        }
-    }
-
-    #[inline]
-    fn poll_timeout(&self) -> u64 {
-        let at = match self {
-            Self::Honest(machine) => machine.poll_timeout(),
-            Self::Adversary(machine) => machine.poll_timeout(),
-        };
-        at.map_or(u64::MAX, Instant::as_nanos)
-    }
-}
-
-/// One peer and its ends of links.
-pub(crate) struct Host<P> {
-    pub(crate) actor: Actor<P>,
-    pub(crate) links: Vec<Link>,
-    /// When it came up, if it is.
-    pub(crate) up_since: Option<Instant>,
-    /// Events sent so far.
-    seq: u32,
-    /// Protocol random numbers drawn so far.
-    draws: u64,
-    /// Until when its processor is occupied.
-    busy: u64,
-}
-
-impl<P> Host<P> {
-    pub(crate) fn new(actor: Actor<P>) -> Self {
-        Self { actor, links: Vec::new(), up_since: None, seq: 0, draws: 0, busy: 0 }
-    }
-
-    /// What of a host's state no measurement shows, for the digest of the end.
-    pub(crate) const fn fingerprint(&self) -> u64 {
-        self.draws << 32 ^ self.seq as u64
-    }
-
-    pub(crate) const fn is_up(&self) -> bool {
-        self.up_since.is_some()
-    }
-
-    /// Events that it has numbered.
-    pub(crate) const fn numbered(&self) -> u32 {
-        self.seq
-    }
-
-    fn next_seq(&mut self) -> u32 {
-        let seq = self.seq;
-        self.seq = seq.checked_add(1).expect("a peer sends fewer than 2^32 events in a run");
-        seq
-    }
-}
 
 /// Where new events go.
 pub(crate) trait Sink {
@@ -157,22 +39,6 @@ pub(crate) struct Broken {
     pub(crate) what: String,
 }
 
-/// Message checks that count how often they were asked, to charge the peer's processor.
-struct Metered<'a> {
-    messages: &'a MessageTable,
-    inspected: Cell<u32>,
-}
-
-impl Services<SimMessage> for Metered<'_> {
-    fn inspect(&self, message: &SimMessage) -> Inspection<u32> {
-        self.inspected.set(self.inspected.get() + 1);
-        self.messages.inspect(message)
-    }
-    fn author(&self, message: &SimMessage) -> Option<PeerId> {
-        self.messages.author(message)
-    }
-}
-
 /// See the module's text.
 pub(crate) struct Lane<P> {
     pub(crate) base: u32,
@@ -181,18 +47,27 @@ pub(crate) struct Lane<P> {
     pub(crate) deadlines: Vec<u64>,
     pub(crate) tally: Tally,
     pub(crate) digests: DigestLog,
+    /// What happens at sampled peers: see [`crate::tracing`].
+    pub(crate) trace: TraceLog,
     pub(crate) broken: Option<Broken>,
     /// Who has got each measured message, one bit per host: kept apart from what the machines remember themselves.
     arrived: Vec<Option<Box<[u64; LANE as usize / 64]>>>,
     /// Lent to the machines; empty between calls.
-    outbox: Vec<Output<SimMessage>>,
+    pub(crate) outbox: Vec<Output<SimMessage>>,
 }
 
 impl<P: Subject> Lane<P> {
-    pub(crate) fn new(base: u32, hosts: Vec<Host<P>>, schedule: &Schedule, digests: DigestLog) -> Self {
+    pub(crate) fn new(
+        base: u32,
+        hosts: Vec<Host<P>>,
+        schedule: &Schedule,
+        digests: DigestLog,
+        trace: TraceLog,
+    ) -> Self {
         let deadlines = vec![u64::MAX; hosts.len()];
         let tally = Tally::new(schedule.publishes.len());
-        Self { base, hosts, deadlines, tally, digests, broken: None, arrived: Vec::new(), outbox: Vec::new() }
+        let (arrived, outbox) = (Vec::new(), Vec::new());
+        Self { base, hosts, deadlines, tally, digests, trace, broken: None, arrived, outbox }
     }
 
     /// Touches what an event at a host will need: first the hosts of several events, then what they point to, so that
@@ -221,14 +96,9 @@ impl<P: Subject> Lane<P> {
         let local = self.local(event.dst);
         self.tally.events += 1;
         self.digests.event(&event, &shared.messages);
-        let at = self.start_at(local, event.at);
+        let Some(at) = self.come_in(shared, local, &event) else { return };
         match event.payload {
             Payload::Frame(frame) => {
-                let link = self.hosts[local].links.get(event.slot as usize);
-                if link.is_none_or(|l| !l.is_current(event.generation)) {
-                    self.tally.net(NetCount::Stale);
-                    return;
-                }
                 if let hyperspace_protocol::gossip::Frame::Message(message) = &frame {
                     self.count_arrival(shared, local, message);
                 }
@@ -247,12 +117,8 @@ impl<P: Subject> Lane<P> {
             Payload::Accept { slot, generation } => {
                 self.on_accept(shared, local, at, &event, (slot, generation), sink);
             }
-            Payload::Refuse => {
-                let link = self.hosts[local].links.get_mut(event.slot as usize);
-                if let Some(link) = link.filter(|l| l.state == LinkState::Dialling) {
-                    link.close();
-                    self.tally.net(NetCount::Refused);
-                }
+            Payload::Refuse { absent } => {
+                self.on_refuse(shared, local, at, (event.slot, event.generation), absent, sink);
             }
             Payload::Close => {
                 let link = self.hosts[local].links.get(event.slot as usize);
@@ -260,9 +126,33 @@ impl<P: Subject> Lane<P> {
                     self.close(shared, local, at, event.slot, sink);
                 }
             }
-            Payload::DialOrder(peer) => self.dial(shared, local, at, peer, sink),
+            Payload::DialOrder(peer) => self.dial_ordered(shared, local, at, peer, sink),
+            Payload::Packet(packet) => self.on_packet(shared, local, at, event.src, *packet, sink),
+            Payload::Query(index) => self.ask(shared, local, at, index, sink),
+            Payload::Wake => self.wake(shared, local, at, sink),
+            Payload::Leave => self.leave(shared, local, at, sink),
             Payload::Taken => unreachable!("an event is delivered once"),
         }
+    }
+
+    /// When a peer can begin with an event: once it has come in over the peer's own line, and the peer has nothing else to
+    /// do. `None` for a frame that is dropped.
+    #[inline]
+    fn come_in(&mut self, shared: &Shared, local: usize, event: &Event) -> Option<Instant> {
+        if let Payload::Frame(_) = &event.payload {
+            let link = self.hosts[local].links.get(event.slot as usize);
+            if link.is_none_or(|l| !l.is_current(event.generation)) {
+                self.tally.net(NetCount::Stale);
+                return None;
+            }
+        }
+        let at = if shared.has_lines && matches!(event.payload, Payload::Frame(_) | Payload::Packet(_)) {
+            let size = crate::wire::payload_length(shared, &event.payload);
+            self.line_in(shared, local, event.at, size)?
+        } else {
+            event.at
+        };
+        Some(self.start_at(local, at))
     }
 
     /// Runs a host's timer, due at `at`.
@@ -272,7 +162,11 @@ impl<P: Subject> Lane<P> {
         self.tally.timers += 1;
         self.digests.timer(at, peer, TIMER);
         let now = self.start_at(local, at);
-        self.call(shared, local, now, sink, |actor, cx| actor.machine().handle_timeout(cx));
+        if self.trace.records(peer) {
+            self.timeout_traced(shared, local, now, sink);
+        } else {
+            self.call(shared, local, now, sink, |actor, cx| actor.machine().handle_timeout(cx));
+        }
         if self.deadlines[local] <= at {
             self.fail(now, peer, "a machine's timer does not move on after it ran".into());
             self.deadlines[local] = u64::MAX;
@@ -288,11 +182,14 @@ impl<P: Subject> Lane<P> {
         input: Input<SimMessage>,
         sink: &mut impl Sink,
     ) {
+        if self.trace.records(self.base + local as u32) {
+            return self.input_traced(shared, local, now, input, sink);
+        }
         self.call(shared, local, now, sink, |actor, cx| actor.handle_input(cx, input));
     }
 
     /// When a host can begin with something that reaches it at `at`.
-    fn start_at(&self, local: usize, at: u64) -> Instant {
+    pub(crate) fn start_at(&self, local: usize, at: u64) -> Instant {
         Instant::from_nanos(at.max(self.hosts[local].busy))
     }
 
@@ -305,13 +202,29 @@ impl<P: Subject> Lane<P> {
         sink: &mut impl Sink,
         run: impl FnOnce(&mut Actor<P>, &mut Context<'_, SimMessage>),
     ) {
+        let done = self.run(shared, local, now, run);
+        if !self.outbox.is_empty() {
+            self.carry_out(shared, local, done, sink);
+        }
+    }
+
+    /// Lets a machine run, and says when its peer is done with that. What it wants is then in the outbox.
+    #[inline]
+    pub(crate) fn run(
+        &mut self,
+        shared: &Shared,
+        local: usize,
+        now: Instant,
+        run: impl FnOnce(&mut Actor<P>, &mut Context<'_, SimMessage>),
+    ) -> Instant {
         let peer = self.base + local as u32;
         let host = &mut self.hosts[local];
         let mut rng = Stream::resume(shared.keys.protocol, peer.into(), host.draws);
-        let services = Metered { messages: &shared.messages, inspected: Cell::new(0) };
+        let services = Lent { shared, inspected: Cell::new(0), made: Cell::new(host.made) };
         let mut cx = Context {
+            own: peer,
             now,
-            unix: shared.unix(now),
+            unix: shared.unix_of(peer, now),
             config: &shared.config,
             rng: &mut rng,
             services: &services,
@@ -320,6 +233,7 @@ impl<P: Subject> Lane<P> {
         };
         run(&mut host.actor, &mut cx);
         host.draws = rng.drawn();
+        host.made = services.made.get();
         let verified = u64::from(services.inspected.get());
         let spent = shared.cost.frame + shared.cost.verify.saturating_mul(verified);
         let done = now + spent;
@@ -327,12 +241,11 @@ impl<P: Subject> Lane<P> {
             host.busy = done.as_nanos();
         }
         self.deadlines[local] = host.actor.poll_timeout();
-        if !self.outbox.is_empty() {
-            self.carry_out(shared, local, done, sink);
-        }
+        done
     }
 
-    fn carry_out(&mut self, shared: &Shared, local: usize, now: Instant, sink: &mut impl Sink) {
+    /// Carries out what a machine wants.
+    pub(crate) fn carry_out(&mut self, shared: &Shared, local: usize, now: Instant, sink: &mut impl Sink) {
         let mut outbox = std::mem::take(&mut self.outbox);
         for output in outbox.drain(..) {
             match output {
@@ -344,6 +257,13 @@ impl<P: Subject> Lane<P> {
                         self.dial(shared, local, now, to, sink);
                     }
                 }
+                Output::Request { to, id, request } => {
+                    self.request(shared, local, now, to, (id, *request), sink);
+                }
+                Output::Respond { to, id, response } => {
+                    self.respond(shared, local, now, to, (id, *response), sink);
+                }
+                Output::Event(event) => self.told(shared, local, now, *event),
             }
         }
         self.outbox = outbox;
@@ -361,16 +281,17 @@ impl<P: Subject> Lane<P> {
 
     fn delivered(&mut self, shared: &Shared, local: usize, now: Instant, message: &SimMessage) {
         let host = &self.hosts[local];
-        if matches!(host.actor, Actor::Adversary(_)) {
+        let index = message.index() as usize;
+        if !host.is_honest() || index >= shared.schedule.publishes.len() {
             return;
         }
         let stored = shared.messages.get(message.index());
         // Nobody expects a message from before a peer came up, even if gossip still brings it.
-        let expected = host.up_since.is_some_and(|up| up <= stored.published);
+        let expected = host.up_since.is_some_and(|up| up <= stored.published)
+            && shared.stays_after(self.base + local as u32, stored.published);
         if !expected || !shared.schedule.is_measured(stored.published) {
             return;
         }
-        let index = message.index() as usize;
         if index >= self.arrived.len() {
             self.arrived.resize_with(index + 1, || None);
         }
@@ -389,14 +310,13 @@ impl<P: Subject> Lane<P> {
         self.broken.get_or_insert(Broken { at, peer, what });
     }
 
-    /// What another peer learns about this one when they connect.
-    pub(crate) fn info(shared: &Shared, other: u32, outbound: bool) -> PeerInfo {
-        PeerInfo {
-            id: shared.messages.ids()[other as usize],
-            outbound,
-            explicit: false,
-            ip: shared.facts[other as usize].ip,
-        }
+    /// What a peer learns about another one when they connect.
+    pub(crate) fn connected(shared: &Shared, peer: PeerRef, other: u32, outbound: bool) -> Input<SimMessage> {
+        let facts = &shared.facts[other as usize];
+        let id = shared.messages.ids()[other as usize];
+        let info = PeerInfo { id, outbound, explicit: false, ip: facts.ip };
+        let server = (shared.config.dht.is_some() && facts.reachable).then_some(other);
+        Input::Connected { peer, info, server }
     }
 
     /// An event of this host, numbered.

@@ -16,31 +16,41 @@
 
 pub mod adversary;
 pub mod churn;
+mod connect;
+mod dht;
 mod digest;
 mod engine;
 mod event;
 pub mod graph;
+mod host;
 mod lane;
+mod life;
 mod link;
+mod look;
 pub mod message;
 pub mod net;
 #[cfg(feature = "planted-nondeterminism")]
 mod plant;
 pub mod report;
+mod rpc;
 pub mod scenario;
+mod services;
 mod shared;
 mod simulation;
 mod summary;
 mod tally;
 pub mod trace;
+mod tracing;
 pub mod verify;
 mod wire;
 mod workload;
+mod world;
 
 pub use digest::{Digests, EPOCH_LENGTH, Probe, Probed};
-pub use lane::{Adversary, Subject};
+pub use host::{Adversary, Subject};
 pub use report::Report;
 pub use simulation::{Outcome, Progress, RunError, Simulation};
+pub use workload::ring_advice;
 
 /// Which engine orders the events. No result depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -65,11 +75,20 @@ pub struct RunOptions {
     pub memo: bool,
     /// What to look at closely.
     pub probe: Option<Probe>,
+    /// Traces every so-manieth peer from the first on, at least 1: see [`Simulation::run_traced`].
+    pub trace_every: Option<u32>,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { threads: 1, engine: EngineKind::Window, wire: false, memo: true, probe: None }
+        Self {
+            threads: 1,
+            engine: EngineKind::Window,
+            wire: false,
+            memo: true,
+            probe: None,
+            trace_every: None,
+        }
     }
 }
 

@@ -1,12 +1,14 @@
-//! Links: connecting, sending with latency, jitter, loss and partitions, and closing.
+//! Links: what they are, and how what is sent over them fares: latency, jitter, loss, partitions, and the bandwidth of each
+//! peer's own line.
 
 use hyperspace_protocol::gossip::Frame;
-use hyperspace_protocol::machine::{Input, PeerRef};
+use hyperspace_protocol::machine::PeerRef;
 use hyperspace_protocol::rng::philox;
 use hyperspace_protocol::time::{Duration, Instant};
 
-use crate::event::Payload;
-use crate::lane::{Lane, Sink, Subject};
+use crate::event::{Event, Payload};
+use crate::host::Subject;
+use crate::lane::{Lane, Sink};
 use crate::message::SimMessage;
 use crate::scenario::LinkKind;
 use crate::shared::Shared;
@@ -39,8 +41,22 @@ pub(crate) struct Link {
     held: u16,
     /// Base latency in nanoseconds.
     latency: u32,
+    /// The relay it goes over, or [`NO_RELAY`].
+    relay: u32,
     /// On stream links nothing overtakes: when the last frame sent arrives.
     last_arrival: u64,
+}
+
+/// Stands for no relay.
+const NO_RELAY: u32 = u32::MAX;
+
+/// How one peer reaches another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    /// One-way base latency.
+    pub(crate) latency: Duration,
+    /// Over which relay, if not directly.
+    pub(crate) relay: Option<u32>,
 }
 
 impl Link {
@@ -55,8 +71,20 @@ impl Link {
     }
 }
 
+/// From whom to whom a packet goes, and what else its fate depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    pub(crate) src: u32,
+    pub(crate) dst: u32,
+    /// Base latency in nanoseconds.
+    pub(crate) latency: u64,
+    /// The packet's number.
+    pub(crate) seq: u32,
+}
+
 /// How a packet fares.
-enum Fate {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fate {
     Arrives(u64),
     Lost,
     /// On a stream link too many losses in a row: the connection breaks at this time.
@@ -65,18 +93,15 @@ enum Fate {
 
 impl<P: Subject> Lane<P> {
     /// A slot for a new link, closed ones first.
-    pub(crate) fn allocate(
-        &mut self,
-        local: usize,
-        peer: u32,
-        latency: Duration,
-        outbound: bool,
-    ) -> Option<u16> {
+    pub(crate) fn allocate(&mut self, local: usize, peer: u32, path: Path, outbound: bool) -> Option<u16> {
         let links = &mut self.hosts[local].links;
-        let latency = u32::try_from(latency.as_nanos()).expect("latencies are checked to be below 4.29 s");
+        let latency =
+            u32::try_from(path.latency.as_nanos()).expect("latencies are checked to be below 2.1 s");
         let state = if outbound { LinkState::Dialling } else { LinkState::Open };
+        let relay = path.relay.unwrap_or(NO_RELAY);
+        let (generation, back) = (0, (0, 0));
         let mut link =
-            Link { state, outbound, peer, generation: 0, back: (0, 0), held: 0, latency, last_arrival: 0 };
+            Link { state, outbound, peer, generation, back, held: 0, latency, relay, last_arrival: 0 };
         let slot = match links.iter().position(|l| l.state == LinkState::Closed) {
             Some(slot) => {
                 link.generation = links[slot].generation;
@@ -135,12 +160,15 @@ impl<P: Subject> Lane<P> {
             frame
         };
         let slot = to.0 as u16;
+        if self.trace.records(self.base + local as u32) {
+            return self.send_traced(shared, local, now, slot, frame, sink);
+        }
         self.transmit(shared, local, now, slot, Payload::Frame(frame), sink);
     }
 
-    /// Puts a payload on the link in `slot`.
+    /// Puts a payload on the link in `slot`. Returns false if so much waits there already that it is dropped.
     #[inline]
-    fn transmit(
+    pub(crate) fn transmit(
         &mut self,
         shared: &Shared,
         local: usize,
@@ -148,41 +176,86 @@ impl<P: Subject> Lane<P> {
         slot: u16,
         payload: Payload,
         sink: &mut impl Sink,
+    ) -> bool {
+        let link = &self.hosts[local].links[slot as usize];
+        let (dst, (back_slot, back_generation)) = (link.peer, link.back);
+        let copy = self.copy_of(shared, local, &payload);
+        let event = self.event_from(local, now, dst, back_slot, back_generation, payload);
+        let fate = self.fate(shared, local, now, slot, &event);
+        match fate {
+            Some(Fate::Arrives(at)) => sink.push(Event { at, ..event }),
+            Some(Fate::Lost) | None => self.tally.net(NetCount::Lost),
+            Some(Fate::Breaks(at)) => {
+                self.tally.net(NetCount::Lost);
+                self.break_link(shared, local, now, Instant::from_nanos(at), slot, sink);
+            }
+        }
+        if let Some(payload) = copy {
+            let event = self.event_from(local, now, dst, back_slot, back_generation, payload);
+            match self.fate(shared, local, now, slot, &event) {
+                Some(Fate::Arrives(at)) => {
+                    self.tally.net(NetCount::Duplicated);
+                    sink.push(Event { at, ..event });
+                }
+                Some(Fate::Lost | Fate::Breaks(_)) | None => self.tally.net(NetCount::Lost),
+            }
+        }
+        fate.is_some()
+    }
+
+    /// A second copy of a frame, for the share of datagrams that the network duplicates.
+    #[inline]
+    fn copy_of(&self, shared: &Shared, local: usize, payload: &Payload) -> Option<Payload> {
+        if shared.duplicate == 0.0 || shared.link == LinkKind::Stream {
+            return None;
+        }
+        let Payload::Frame(frame) = payload else { return None };
+        let place = [u64::from(self.base) + local as u64, u64::from(self.hosts[local].numbered()) | 1 << 63];
+        (unit(philox(place, shared.keys.link)[0]) < shared.duplicate).then(|| Payload::Frame(frame.clone()))
+    }
+
+    /// Both ends learn at `at` that their connection is gone.
+    fn break_link(
+        &mut self,
+        shared: &Shared,
+        local: usize,
+        now: Instant,
+        at: Instant,
+        slot: u16,
+        sink: &mut impl Sink,
     ) {
         let src = self.base + local as u32;
         let link = &self.hosts[local].links[slot as usize];
+        let (generation, latency) = (link.generation, Duration::from_nanos(link.latency.into()));
         let (dst, (back_slot, back_generation)) = (link.peer, link.back);
-        let event = self.event_from(local, now, dst, back_slot, back_generation, payload);
-        match self.fate(shared, src, local, now, slot, event.seq) {
-            Fate::Arrives(at) => sink.push(crate::event::Event { at, ..event }),
-            Fate::Lost => self.tally.net(NetCount::Lost),
-            Fate::Breaks(at) => {
-                self.tally.net(NetCount::Lost);
-                let at = Instant::from_nanos(at);
-                let generation = self.hosts[local].links[slot as usize].generation;
-                let mut own = self.event_from(local, at, src, slot, generation, Payload::Close);
-                // The world tells this end: an own event may not come sooner than one from elsewhere could.
-                own.at = own.at.max((now + shared.lookahead).as_nanos());
-                sink.push(own);
-                let latency = Duration::from_nanos(self.hosts[local].links[slot as usize].latency.into());
-                let far =
-                    self.event_from(local, at + latency, dst, back_slot, back_generation, Payload::Close);
-                sink.push(far);
-            }
-        }
+        let mut own = self.event_from(local, at, src, slot, generation, Payload::Close);
+        // The world tells this end: an own event may not come sooner than one from elsewhere could.
+        own.at = own.at.max((now + shared.lookahead).as_nanos());
+        sink.push(own);
+        let far = self.event_from(local, at + latency, dst, back_slot, back_generation, Payload::Close);
+        sink.push(far);
     }
 
+    /// How a packet on the link in `slot` fares. `None` if it does not even leave.
     #[inline]
-    fn fate(&mut self, shared: &Shared, src: u32, local: usize, now: Instant, slot: u16, seq: u32) -> Fate {
+    fn fate(
+        &mut self,
+        shared: &Shared,
+        local: usize,
+        now: Instant,
+        slot: u16,
+        event: &Event,
+    ) -> Option<Fate> {
+        let src = event.src;
         let link = &mut self.hosts[local].links[slot as usize];
         let stream = shared.link == LinkKind::Stream;
         let mut leaves = now;
         match shared.partitions.cut_until(now, src, link.peer) {
             None => link.held = 0,
-            Some(_) if !stream => return Fate::Lost,
+            Some(_) if !stream => return Some(Fate::Lost),
             Some(_) if link.held >= shared.queue_max => {
                 self.tally.net(NetCount::QueueOverflow);
-                return Fate::Lost;
+                return None;
             }
             Some(_) => {
                 link.held += 1;
@@ -191,189 +264,110 @@ impl<P: Subject> Lane<P> {
                 }
             }
         }
-        let ends = u64::from(src) << 32 | u64::from(link.peer);
-        if shared.loss > 0.0 {
+        let (relay, way) =
+            (link.relay, Way { src, dst: link.peer, latency: u64::from(link.latency), seq: event.seq });
+        if relay != NO_RELAY && !shared.is_up(relay, now) {
+            return Some(Fate::Breaks((now + shared.stream_timeout).as_nanos()));
+        }
+        if shared.has_lines {
+            let size = crate::wire::payload_length(shared, &event.payload);
+            leaves = self.line_out(shared, local, leaves, size)?;
+        }
+        let fate = self.fate_of(shared, way, leaves);
+        let Fate::Arrives(at) = fate else { return Some(fate) };
+        if !stream {
+            return Some(fate);
+        }
+        let link = &mut self.hosts[local].links[slot as usize];
+        link.last_arrival = link.last_arrival.max(at);
+        Some(Fate::Arrives(link.last_arrival))
+    }
+
+    /// How a packet that leaves at `leaves` fares on its way: losses, and how long it takes.
+    #[inline]
+    pub(crate) fn fate_of(&mut self, shared: &Shared, way: Way, mut leaves: Instant) -> Fate {
+        let stream = shared.link == LinkKind::Stream;
+        let started = leaves;
+        let ends = u64::from(way.src) << 32 | u64::from(way.dst);
+        let seq = u64::from(way.seq);
+        let loss = shared.loss_between(way.src, way.dst);
+        if loss > 0.0 {
             let mut attempt = 0;
             let mut backoff = shared.retransmit;
             // 53 random bits against the loss probability, a fresh draw per attempt.
-            while unit(philox([ends, u64::from(seq) | (1 + attempt) << 32], shared.keys.link)[0])
-                < shared.loss
-            {
+            while unit(philox([ends, seq | (1 + attempt) << 32], shared.keys.link)[0]) < loss {
                 if !stream {
                     return Fate::Lost;
                 }
-                self.tally.network[NetCount::Retransmitted as usize] += 1;
+                self.tally.net(NetCount::Retransmitted);
                 leaves += backoff;
-                if leaves.since(now) > shared.stream_timeout {
-                    return Fate::Breaks((now + shared.stream_timeout).as_nanos());
+                if leaves.since(started) > shared.stream_timeout {
+                    return Fate::Breaks((started + shared.stream_timeout).as_nanos());
                 }
                 backoff = backoff + backoff;
                 attempt += 1;
             }
         }
-        let base = u64::from(link.latency);
         let jitter = if shared.jitter > 0.0 {
-            let draw = unit(philox([ends, u64::from(seq)], shared.keys.link)[1]);
-            (base as f64 * (shared.jitter * draw)) as u64
+            let draw = unit(philox([ends, seq], shared.keys.link)[1]);
+            (way.latency as f64 * (shared.jitter * draw)) as u64
         } else {
             0
         };
-        let mut at = leaves.as_nanos() + base + jitter;
+        let mut at = leaves.as_nanos() + way.latency + jitter;
+        if !stream
+            && shared.reorder > 0.0
+            && unit(philox([ends, seq | 1 << 62], shared.keys.link)[1]) < shared.reorder
+        {
+            // Held back so long that those sent soon after it overtake it.
+            self.tally.net(NetCount::Reordered);
+            at += way.latency;
+        }
         #[cfg(feature = "planted-nondeterminism")]
         if shared.planted {
-            at += crate::plant::delay(src, now);
-        }
-        if stream {
-            at = at.max(link.last_arrival);
-            link.last_arrival = at;
+            at += crate::plant::delay(way.src, started);
         }
         Fate::Arrives(at)
     }
 
-    /// Asks another peer for a connection, unless there is one or one is being made.
-    pub(crate) fn dial(
+    /// When something of `size` bytes that is handed over at `at` has left on a peer's own line; `None` if so much waits
+    /// there already that it is dropped.
+    pub(crate) fn line_out(
         &mut self,
         shared: &Shared,
         local: usize,
-        now: Instant,
-        peer: u32,
-        sink: &mut impl Sink,
-    ) {
-        let own = self.base + local as u32;
-        let known = self.hosts[local].links.iter().any(|l| l.state != LinkState::Closed && l.peer == peer);
-        if own == peer || known || !self.hosts[local].is_up() {
-            return;
+        at: Instant,
+        size: usize,
+    ) -> Option<Instant> {
+        let rate = shared.lines(self.base + local as u32).up;
+        if rate == 0 {
+            return Some(at);
         }
-        let latency = shared.latency_between(own, peer);
-        let Some(slot) = self.allocate(local, peer, latency, true) else { return };
-        self.tally.net(NetCount::Dialled);
-        let generation = self.hosts[local].links[slot as usize].generation;
-        self.transmit(shared, local, now, slot, Payload::Dial { slot, generation }, sink);
+        let line = &mut self.hosts[local].line;
+        let free = Instant::from_nanos(*line).max(at);
+        if free.since(at) > transmission(shared.line_queue, rate) {
+            self.tally.net(NetCount::QueueOverflow);
+            return None;
+        }
+        let sent = free + transmission(size, rate);
+        *line = sent.as_nanos();
+        Some(sent)
     }
 
-    pub(crate) fn on_dial(
-        &mut self,
-        shared: &Shared,
-        local: usize,
-        now: Instant,
-        (from, slot, generation): (u32, u16, u16),
-        sink: &mut impl Sink,
-    ) {
-        let own = self.base + local as u32;
-        // Two peers that dial each other at once keep the call of the lower identity.
-        let taken = self.hosts[local].links.iter().any(|l| {
-            l.peer == from
-                && match l.state {
-                    LinkState::Open => true,
-                    LinkState::Dialling => {
-                        shared.messages.ids()[own as usize] < shared.messages.ids()[from as usize]
-                    }
-                    LinkState::Closed => false,
-                }
-        });
-        let latency = shared.latency_between(own, from);
-        let accepted = if taken || !self.hosts[local].is_up() {
-            None
-        } else {
-            self.allocate(local, from, latency, false)
-        };
-        let Some(own_slot) = accepted else {
-            let at = now + latency;
-            let refusal = self.event_from(local, at, from, slot, generation, Payload::Refuse);
-            sink.push(refusal);
-            return;
-        };
-        let link = &mut self.hosts[local].links[own_slot as usize];
-        link.back = (slot, generation);
-        let own_generation = link.generation;
-        let accept = Payload::Accept { slot: own_slot, generation: own_generation };
-        self.transmit(shared, local, now, own_slot, accept, sink);
-        let info = Self::info(shared, from, false);
-        self.input(shared, local, now, Input::Connected { peer: PeerRef(own_slot.into()), info }, sink);
-    }
-
-    pub(crate) fn on_accept(
-        &mut self,
-        shared: &Shared,
-        local: usize,
-        now: Instant,
-        event: &crate::event::Event,
-        back: (u16, u16),
-        sink: &mut impl Sink,
-    ) {
-        let link = self.hosts[local].links.get_mut(event.slot as usize);
-        let Some(link) = link.filter(|l| l.state == LinkState::Dialling && l.generation == event.generation)
-        else {
-            // Given up meanwhile: the other end must not keep half a connection.
-            let at = now + shared.latency_between(self.base + local as u32, event.src);
-            let close = self.event_from(local, at, event.src, back.0, back.1, Payload::Close);
-            sink.push(close);
-            return;
-        };
-        link.state = LinkState::Open;
-        link.back = back;
-        let info = Self::info(shared, event.src, true);
-        self.input(shared, local, now, Input::Connected { peer: PeerRef(event.slot.into()), info }, sink);
-    }
-
-    /// This host closes a connection.
-    pub(crate) fn hang_up(
-        &mut self,
-        shared: &Shared,
-        local: usize,
-        now: Instant,
-        peer: PeerRef,
-        sink: &mut impl Sink,
-    ) {
-        let slot = peer.0 as u16;
-        if self.hosts[local].links.get(slot as usize).is_some_and(|l| l.state == LinkState::Open) {
-            self.transmit(shared, local, now, slot, Payload::Close, sink);
-            self.close(shared, local, now, slot, sink);
+    /// When something of `size` bytes that reaches a peer at `at` has come in over its own line; `None` if it is dropped.
+    pub(crate) fn line_in(&mut self, shared: &Shared, local: usize, at: u64, size: usize) -> Option<u64> {
+        let rate = shared.lines(self.base + local as u32).down;
+        if rate == 0 {
+            return Some(at);
         }
-    }
-
-    /// A connection is gone at this end. The side that dialled tries again after a random time.
-    pub(crate) fn close(
-        &mut self,
-        shared: &Shared,
-        local: usize,
-        now: Instant,
-        slot: u16,
-        sink: &mut impl Sink,
-    ) {
-        let link = &mut self.hosts[local].links[slot as usize];
-        let (peer, outbound) = (link.peer, link.outbound);
-        link.close();
-        self.tally.net(NetCount::Disconnected);
-        self.input(shared, local, now, Input::Disconnected { peer: PeerRef(slot.into()) }, sink);
-        if !outbound || shared.redial.is_zero() {
-            return;
+        let busy = &mut self.hosts[local].busy;
+        let free = (*busy).max(at);
+        if Duration::from_nanos(free - at) > transmission(shared.line_queue, rate) {
+            self.tally.net(NetCount::QueueOverflow);
+            return None;
         }
-        let own = self.base + local as u32;
-        let mut from = now;
-        while let Some(until) = shared.partitions.cut_until(from, own, peer) {
-            from = until;
-        }
-        let again = self.event_from(local, from, own, 0, 0, Payload::DialOrder(peer));
-        let [word, _] =
-            philox([u64::from(own) << 32 | u64::from(peer), u64::from(again.seq)], shared.keys.redial);
-        let wait = ((u128::from(word) * u128::from(shared.redial.as_nanos())) >> 64) as u64;
-        let wait = wait.max(shared.lookahead.as_nanos());
-        sink.push(crate::event::Event { at: again.at + wait, ..again });
-    }
-
-    /// Closes this lane's ends of all links that a partition has cut for too long.
-    pub(crate) fn close_cut(&mut self, shared: &Shared, now: Instant, sink: &mut impl Sink) {
-        for local in 0..self.hosts.len() {
-            let own = self.base + local as u32;
-            for slot in 0..self.hosts[local].links.len() {
-                let link = &self.hosts[local].links[slot];
-                if link.state == LinkState::Open && shared.partitions.cut_until(now, own, link.peer).is_some()
-                {
-                    self.close(shared, local, now, slot as u16, sink);
-                }
-            }
-        }
+        *busy = free + transmission(size, rate).as_nanos();
+        Some(*busy)
     }
 }
 
@@ -381,4 +375,10 @@ impl<P: Subject> Lane<P> {
 #[inline]
 fn unit(word: u64) -> f64 {
     (word >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+}
+
+/// How long a line of `rate` bits per second takes for `bytes`.
+fn transmission(bytes: usize, rate: u64) -> Duration {
+    let nanos = bytes as u128 * 8_000_000_000 / u128::from(rate);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }

@@ -1,16 +1,17 @@
 //! Messages in the simulator: interned handles, one table of contents, and compact sets of what a peer has seen.
 //!
 //! A message's bytes exist once, however many peers hold it, and its envelope is checked once: the verdict depends on the
-//! bytes alone ([`Services::inspect`]). Handles never order anything and never enter a digest; contents do.
+//! bytes alone ([`Services::inspect`](hyperspace_protocol::machine::Services::inspect)). Handles never order anything and never enter a digest; contents do.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
+use hyperspace_protocol::card::{CardError, Payload};
 use hyperspace_protocol::envelope::{self, Dialect};
 use hyperspace_protocol::gossip::cache::{GENERATIONS, generation};
 use hyperspace_protocol::identity::PeerId;
-use hyperspace_protocol::machine::{Inspection, Message, SeenCache, Services, TopicRef};
+use hyperspace_protocol::machine::{Inspection, Message, SeenCache, TopicRef};
 use hyperspace_protocol::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
@@ -59,6 +60,7 @@ impl Message for SimMessage {
     type Nonce = u32;
     type Seen = SeenRow;
     type Nonces = SeenRow;
+    type Contact = u32;
 
     fn id(&self) -> u32 {
         self.index
@@ -181,6 +183,8 @@ pub struct Stored {
     /// Index of the first message with the same `from` and `nonce`.
     nonce: u32,
     verdict: OnceLock<Inspection<u32>>,
+    /// What it says, if it is about a capability card.
+    card: OnceLock<Box<Result<Payload, CardError>>>,
 }
 
 const CHUNK: usize = 1024;
@@ -198,6 +202,7 @@ pub struct MessageTable {
     nonces: Mutex<BTreeMap<u64, u32>>,
     ids: Vec<PeerId>,
     topics: Vec<String>,
+    topic_refs: BTreeMap<String, TopicRef>,
     envelopes: bool,
     /// Whether verdicts are remembered; a test shows that this makes no difference.
     memo: bool,
@@ -205,6 +210,9 @@ pub struct MessageTable {
 }
 
 impl MessageTable {
+    /// Most messages of a run.
+    pub(crate) const CAPACITY: u32 = (CHUNK * CHUNKS) as u32;
+
     /// A table whose first `reserved` entries belong to the schedule.
     pub(crate) fn new(
         reserved: u32,
@@ -213,7 +221,9 @@ impl MessageTable {
         envelopes: bool,
         memo: bool,
     ) -> Self {
+        let refs = topics.iter().enumerate().map(|(place, name)| (name.clone(), TopicRef(place as u32)));
         Self {
+            topic_refs: refs.collect(),
             chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect(),
             next: AtomicU32::new(reserved),
             nonces: Mutex::default(),
@@ -247,7 +257,7 @@ impl MessageTable {
 
     /// The handle of a topic, if any workload uses it.
     pub fn topic(&self, name: &str) -> Option<TopicRef> {
-        self.topics.iter().position(|t| t == name).map(|i| TopicRef(i as u32))
+        self.topic_refs.get(name).copied()
     }
 
     /// The contents behind a handle.
@@ -289,7 +299,16 @@ impl MessageTable {
         let message = SimMessage::new(index, topic, bytes.len());
         let key = self.key(author, topic, &bytes);
         let nonce = if self.envelopes { self.nonce(index, topic, &bytes) } else { index };
-        let stored = Stored { topic, author, published, bytes, key, nonce, verdict: OnceLock::new() };
+        let stored = Stored {
+            topic,
+            author,
+            published,
+            bytes,
+            key,
+            nonce,
+            verdict: OnceLock::new(),
+            card: OnceLock::new(),
+        };
         let chunk = self.chunks.get(index as usize / CHUNK).expect("the message table is full");
         let chunk = chunk.get_or_init(|| (0..CHUNK).map(|_| OnceLock::new()).collect());
         assert!(chunk[index as usize % CHUNK].set(stored).is_ok(), "message {index} stored twice");
@@ -334,16 +353,32 @@ impl MessageTable {
             Err(_) => Inspection::Invalid,
         }
     }
-}
 
-impl Services<SimMessage> for MessageTable {
-    fn inspect(&self, message: &SimMessage) -> Inspection<u32> {
+    /// What the envelope of a message comes to, on its bytes alone.
+    pub(crate) fn inspect(&self, message: &SimMessage) -> Inspection<u32> {
         let stored = self.get(message.index);
         if self.memo { *stored.verdict.get_or_init(|| self.verify(stored)) } else { self.verify(stored) }
     }
 
-    fn author(&self, message: &SimMessage) -> Option<PeerId> {
-        Some(self.ids[self.get(message.index).author as usize])
+    /// Who published a message.
+    pub(crate) fn author(&self, message: &SimMessage) -> PeerId {
+        self.ids[self.get(message.index).author as usize]
+    }
+
+    /// What a message says about a capability card; parsed once.
+    pub(crate) fn card(&self, index: u32) -> Result<Payload, CardError> {
+        let stored = self.get(index);
+        (**stored.card.get_or_init(|| Box::new(self.parse_card(stored)))).clone()
+    }
+
+    fn parse_card(&self, stored: &Stored) -> Result<Payload, CardError> {
+        if !self.envelopes {
+            return Payload::parse(std::str::from_utf8(&stored.bytes).map_err(|_| CardError::Json)?);
+        }
+        let limits = envelope::Limits::default();
+        let inspected =
+            envelope::inspect(self.topic_name(stored.topic), &stored.bytes, &Dialect::default(), &limits);
+        Payload::parse(inspected.map_err(|_| CardError::Json)?.d)
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Everything here is a function of scenario, seed and version: wall time and memory are added by whoever measures them.
 
-use hyperspace_protocol::machine::Count;
+use hyperspace_protocol::machine::Counted;
 use serde::Serialize;
+
+use crate::graph::Graph;
 
 use crate::tally::NET_COUNTS;
 
@@ -36,6 +38,21 @@ pub struct Report {
     pub mesh: Mesh,
     /// Scores that honest peers give at the end.
     pub scores: Scores,
+    /// Who was up, in a world whose peers come and go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub churn: Option<ChurnReport>,
+    /// The DHT, in a network that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dht: Option<DhtReport>,
+    /// The hash ring, if a workload places keys on one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ring: Option<RingReport>,
+    /// Capability cards, if a workload announces some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cards: Option<CardsReport>,
+    /// Open links between honest peers that are up, at the end, if the scenario asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graph: Option<Graph>,
     /// Drops and penalties by name: what machines dropped since the warmup, and under `net_*` what the network did in the
     /// whole run.
     pub counts: std::collections::BTreeMap<&'static str, u64>,
@@ -52,9 +69,10 @@ pub struct Report {
 
 /// The names under [`Report::counts`].
 pub(crate) fn count_names() -> Vec<&'static str> {
-    let machine = Count::NAMES.iter().map(|(_, name)| *name);
+    let counted = Counted::default();
+    let machines = counted.named().map(|(name, _)| name);
     let network = NET_COUNTS.iter().map(|(_, name)| *name);
-    machine.chain(network).chain([VERIFIED]).collect()
+    machines.chain(network).chain([VERIFIED]).collect()
 }
 
 /// How often an envelope was verified in the whole run.
@@ -149,4 +167,139 @@ pub struct Distribution {
     pub p90: f64,
     /// Largest.
     pub max: f64,
+}
+
+/// Who was up, of the peers of groups that come and go: means over the times at which the simulator looked, every 10 s
+/// from the warmup on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ChurnReport {
+    /// Share of all honest peers that were up.
+    pub online: f64,
+    /// Sessions that began after the start of the run.
+    pub joined: u64,
+    /// Sessions that ended with a goodbye.
+    pub left: u64,
+    /// Sessions that ended without one.
+    pub crashed: u64,
+}
+
+/// What came of the DHT's queries, and what its tables and stores hold. Honest peers only.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct DhtReport {
+    /// Queries of the workloads that were asked of a peer that was up.
+    pub queries: u64,
+    /// Queries that no peer was up for.
+    pub skipped: u64,
+    /// Queries that the peer refused, having too many on their way.
+    pub refused: u64,
+    /// Queries without an end: the peer left or crashed before, or the run was over.
+    pub lost: u64,
+    /// Queries that looked for something and came to an end.
+    pub looked: u64,
+    /// Share of `looked`, without those for which there was nothing to find, that found it: of lookups, the honest server
+    /// closest to the key of all that were up all the time; of records, a provider that is up, or the value.
+    pub success: f64,
+    /// Queries that looked for something of which nothing was there.
+    pub moot: u64,
+    /// Mean length of the chain of referrals to the closest contact that answered.
+    pub hops_mean: f64,
+    /// The longest.
+    pub hops_max: u64,
+    /// Mean requests per query that looked for something.
+    pub requests_mean: f64,
+    /// How many of them failed or were not answered in time.
+    pub failures_mean: f64,
+    /// Queries ended by their limit of time or of requests.
+    pub cut_short: u64,
+    /// Time from the start to the end of those queries in milliseconds.
+    pub p50_ms: f64,
+    /// 90th percentile.
+    pub p90_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// Records that were to be stored, provider records and values together.
+    pub stores: u64,
+    /// Mean copies of each.
+    pub copies_mean: f64,
+    /// Requests and responses sent since the warmup, of all peers.
+    pub messages: DhtMessages,
+    /// Bytes of them as libp2p protobuf.
+    pub bytes: u64,
+    /// Mean contacts in a routing table at the end.
+    pub contacts_mean: f64,
+    /// Most in one.
+    pub contacts_max: u64,
+    /// Share of contacts that were down, mean over the times at which the simulator looked.
+    pub stale_share: f64,
+    /// Share of contacts at the end that are not honest.
+    pub sybil_share: f64,
+    /// Buckets of up to 16 depths at the end: the mean contacts in each, over all honest peers that are up.
+    pub occupancy: Vec<f64>,
+    /// Values stored for others: most at one peer.
+    pub records_max: u64,
+    /// Bytes of keys and values stored for others: most at one peer.
+    pub records_bytes_max: u64,
+    /// Provider records stored for others: most at one peer.
+    pub providers_max: u64,
+}
+
+/// Requests and responses by kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DhtMessages {
+    /// FIND_NODE.
+    pub find_node: u64,
+    /// GET_VALUE.
+    pub get_value: u64,
+    /// PUT_VALUE.
+    pub put_value: u64,
+    /// GET_PROVIDERS.
+    pub get_providers: u64,
+    /// ADD_PROVIDER.
+    pub add_provider: u64,
+    /// Requests for a capability card.
+    pub card: u64,
+    /// Responses of all kinds.
+    pub response: u64,
+}
+
+/// Keys on the hash ring of those who are up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RingReport {
+    /// Peers on the ring at the end.
+    pub members: u64,
+    /// Virtual nodes at the end.
+    pub tokens: u64,
+    /// Joins and leaves.
+    pub changes: u64,
+    /// Copies of keys that went to a new holder.
+    pub moved: u64,
+    /// Of these, copies that neither came to a peer that joined nor from one that left: a consistent ring has none.
+    pub needless: u64,
+    /// `moved` over the least that had to move: a joining or leaving peer's even share.
+    pub moved_over_minimum: f64,
+    /// Peers that own nothing, at the end.
+    pub idle: u64,
+    /// Coefficient of variation of the shares of the ring that peers own.
+    pub share_cv: f64,
+    /// The largest such share over the mean.
+    pub share_max_over_mean: f64,
+    /// Coefficient of variation of the copies that peers hold.
+    pub keys_cv: f64,
+    /// Most copies at one peer over the mean.
+    pub keys_max_over_mean: f64,
+}
+
+/// Capability cards, means over the times at which the simulator looked: every 10 s from the warmup on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct CardsReport {
+    /// Cards that a peer held of others.
+    pub held_mean: f64,
+    /// Share of the held cards whose peer was down.
+    pub stale_share: f64,
+    /// Share of the followed peers that had been up for two heartbeats, whose card was not held.
+    pub missing_share: f64,
+    /// Topics a peer was subscribed to at the end, mean.
+    pub topics_mean: f64,
+    /// Gossip messages that a peer received per second since the warmup, copies included.
+    pub messages_per_s: f64,
 }

@@ -1,20 +1,25 @@
 //! What all peers of a run share and none changes: settings, identities, messages, the network's rules.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use hyperspace_protocol::config::Config;
-use hyperspace_protocol::envelope::ReplayConfig;
+use hyperspace_protocol::envelope::{self, ReplayConfig};
 use hyperspace_protocol::identity::{Keypair, PeerId};
-use hyperspace_protocol::machine::TopicRef;
-use hyperspace_protocol::rng::{philox, purpose_key};
+use hyperspace_protocol::kad;
+use hyperspace_protocol::machine::Unsealed;
+use hyperspace_protocol::rng::{Stream, philox, purpose_key};
 use hyperspace_protocol::time::{Duration, Instant, UnixMillis};
 
 use crate::RunOptions;
-use crate::message::MessageTable;
-use crate::net::{LatencyModel, Partitions, region_of};
-use crate::scenario::{Behaviour, Cost, LinkKind, Scenario};
+use crate::churn::{Session, Sessions};
+use crate::dht::Places;
+use crate::link::Path;
+use crate::message::{MessageTable, SimMessage};
+use crate::net::{Edge, LATENCY_MAX, LatencyModel, Partitions, RegionTable};
+use crate::scenario::{Cost, Latency, LinkKind, Scenario};
+use crate::tally::QueryEnd;
 use crate::workload::Schedule;
+use crate::world::{Facts, Lines, OutEdges, facts, relays, sessions};
 
 /// Virtual time zero on the wall clock: 2026-03-18T12:00:00Z, an arbitrary date after the specification's.
 pub(crate) const EPOCH: UnixMillis = UnixMillis(1_773_835_200_000);
@@ -26,15 +31,10 @@ pub(crate) struct Keys {
     pub(crate) tie: u64,
     pub(crate) link: u64,
     pub(crate) redial: u64,
+    pub(crate) bootstrap: u64,
+    clock: u64,
+    punching: u64,
     identity: u64,
-}
-
-/// One peer's fixed facts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Facts {
-    pub(crate) honest: bool,
-    pub(crate) region: u8,
-    pub(crate) ip: IpAddr,
 }
 
 /// See the module's text.
@@ -44,6 +44,28 @@ pub(crate) struct Shared {
     pub(crate) messages: Arc<MessageTable>,
     pub(crate) schedule: Schedule,
     pub(crate) facts: Vec<Facts>,
+    /// When each peer is up, if any comes and goes.
+    pub(crate) sessions: Option<Sessions>,
+    /// Whether each group's peers keep what was on their disks, by group.
+    keeps_state: Vec<bool>,
+    /// Which relay each peer behind a NAT has, if there are any such peers.
+    relays: Vec<Option<u32>>,
+    hole_punching: f64,
+    /// Whom each peer dials, where it may have to dial again.
+    pub(crate) out_edges: OutEdges,
+    pub(crate) dht: Places,
+    bootstrap_peers: u32,
+    pub(crate) dial_round_trips: u32,
+    /// Whether any peer's line has a bandwidth.
+    pub(crate) has_lines: bool,
+    lines: Vec<Lines>,
+    /// Bytes that wait for a line.
+    pub(crate) line_queue: usize,
+    /// By group: how far clocks are off, in ns, and by which share of time they gain.
+    clocks: Vec<(Duration, f64)>,
+    stay: Duration,
+    /// Whether the report describes the graph of links.
+    pub(crate) graph: bool,
     /// Peers in the order of their identities.
     by_id: Vec<u32>,
     pub(crate) latency: LatencyModel,
@@ -52,6 +74,10 @@ pub(crate) struct Shared {
     pub(crate) link: LinkKind,
     pub(crate) jitter: f64,
     pub(crate) loss: f64,
+    /// The table of regions, if it says what is lost between them.
+    regional_loss: Option<Arc<RegionTable>>,
+    pub(crate) duplicate: f64,
+    pub(crate) reorder: f64,
     pub(crate) retransmit: Duration,
     pub(crate) stream_timeout: Duration,
     pub(crate) redial: Duration,
@@ -69,36 +95,78 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(scenario: &Scenario, options: &RunOptions) -> Self {
+    pub(crate) fn new(scenario: &Scenario, options: &RunOptions, topology: &[Edge]) -> Self {
         let seed = scenario.run.seed;
         let keys = Keys {
             protocol: purpose_key(seed, "protocol"),
             tie: purpose_key(seed, "tie"),
             link: purpose_key(seed, "link"),
             redial: purpose_key(seed, "redial"),
+            bootstrap: purpose_key(seed, "bootstrap"),
+            clock: purpose_key(seed, "clock"),
+            punching: purpose_key(seed, "hole punching"),
             identity: purpose_key(seed, "identity"),
         };
-        let schedule = Schedule::new(scenario);
+        let latency = LatencyModel::new(&scenario.network, seed);
+        let lookahead = latency.lower_bound();
+        let sessions = sessions(scenario, lookahead);
+        let facts = facts(scenario);
         let ids: Vec<PeerId> =
             (0..scenario.peers()).map(|p| identity(keys.identity, p, scenario.envelopes)).collect();
+        let schedule = Schedule::new(scenario, sessions.as_ref(), &ids);
         let mut by_id: Vec<u32> = (0..scenario.peers()).collect();
         by_id.sort_by_key(|peer| ids[*peer as usize]);
-        let reserved = schedule.publishes.len() as u32;
-        let topics = schedule.topics.clone();
+        let dht = match scenario.dht {
+            Some(_) => Places::new(&ids, |peer| facts[peer as usize].reachable),
+            None => Places::default(),
+        };
+        let reserved = schedule.reserved();
+        let topics = schedule.topic_names.clone();
         let messages = MessageTable::new(reserved, ids, topics, scenario.envelopes, options.memo);
-        let latency = LatencyModel::new(&scenario.network, seed);
         let network = &scenario.network;
+        let moves = sessions.is_some() || scenario.groups.iter().any(|g| g.nat);
+        let lines: Vec<Lines> = (0..scenario.peers()).map(|p| Lines::of(scenario, p, &facts)).collect();
+        let has_lines = lines.iter().any(|l| *l != Lines::default());
         Self {
-            config: Config { gossip: scenario.gossip.clone(), replay: ReplayConfig::default() },
+            config: Config {
+                gossip: scenario.gossip.clone(),
+                replay: ReplayConfig::default(),
+                dht: scenario.dht.as_ref().map(|dht| dht.config.clone()),
+                cards: scenario.cards.clone(),
+            },
             messages: Arc::new(messages),
             schedule,
-            facts: facts(scenario),
+            keeps_state: scenario
+                .groups
+                .iter()
+                .map(|g| g.churn.as_ref().is_some_and(crate::scenario::GroupChurn::keeps_state))
+                .collect(),
+            relays: relays(scenario, &facts),
+            hole_punching: network.hole_punching,
+            out_edges: if moves { OutEdges::new(scenario, topology) } else { OutEdges::default() },
+            dht,
+            bootstrap_peers: scenario.dht.as_ref().map_or(0, |dht| dht.bootstrap),
+            dial_round_trips: scenario.dht.as_ref().map_or(0, |dht| dht.dial_round_trips),
+            has_lines,
+            lines: if has_lines { lines } else { Vec::new() },
+            line_queue: network.line_queue as usize,
+            clocks: scenario.groups.iter().map(|g| (g.clock_skew, g.clock_drift)).collect(),
+            stay: scenario.run.stay,
+            graph: scenario.run.graph,
+            facts,
+            sessions,
             by_id,
             partitions: Partitions::new(scenario),
             keys,
             link: network.link,
             jitter: network.jitter,
             loss: network.loss,
+            regional_loss: match &network.latency {
+                Latency::Regions(table) if table.loss(0, 0).is_some() => Some(Arc::clone(table)),
+                Latency::Regions(_) | Latency::Constant(_) | Latency::Uniform(..) | Latency::Topology => None,
+            },
+            duplicate: network.duplicate,
+            reorder: network.reorder,
             retransmit: network.retransmit,
             stream_timeout: network.stream_timeout,
             redial: network.redial,
@@ -109,13 +177,29 @@ impl Shared {
             end: Instant::ZERO + scenario.run.duration,
             #[cfg(feature = "planted-nondeterminism")]
             planted: crate::plant::is_this_run_planted(),
-            lookahead: latency.lower_bound(),
+            lookahead,
             latency,
         }
     }
 
+    /// The true wall clock.
     pub(crate) fn unix(&self, now: Instant) -> UnixMillis {
         EPOCH.plus(now.since(Instant::ZERO))
+    }
+
+    /// A peer's own wall clock, which may be off.
+    #[inline]
+    pub(crate) fn unix_of(&self, peer: u32, now: Instant) -> UnixMillis {
+        let (skew, drift) = self.clocks[usize::from(self.facts[peer as usize].group)];
+        if skew.is_zero() && drift == 0.0 {
+            return self.unix(now);
+        }
+        let [a, b] = philox([peer.into(), 0], self.keys.clock);
+        // Uniform in [-1, 1).
+        let sides = |word: u64| (word >> 11) as f64 * (2.0 / (1u64 << 53) as f64) - 1.0;
+        let passed = now.since(Instant::ZERO).as_nanos() as f64;
+        let off = sides(a) * skew.as_nanos() as f64 + sides(b) * drift * passed;
+        UnixMillis(self.unix(now).0.saturating_add_signed((off / 1e6) as i64))
     }
 
     /// Peers of the whole world.
@@ -129,6 +213,15 @@ impl Shared {
         Some(self.by_id[at])
     }
 
+    /// The probability that a packet is lost on its way: everywhere, or between the two regions.
+    #[inline]
+    pub(crate) fn loss_between(&self, a: u32, b: u32) -> f64 {
+        let Some(table) = &self.regional_loss else { return self.loss };
+        let region = |p: u32| usize::from(self.facts[p as usize].region);
+        let between = table.loss(region(a), region(b)).unwrap_or(0.0);
+        1.0 - (1.0 - self.loss) * (1.0 - between)
+    }
+
     /// The base latency of a pair.
     pub(crate) fn latency_between(&self, a: u32, b: u32) -> Duration {
         let region = |p: u32| self.facts[p as usize].region;
@@ -140,9 +233,145 @@ impl Shared {
         keypair(self.keys.identity, peer)
     }
 
-    /// The handle of a topic, if any workload uses it.
-    pub(crate) fn topics(&self) -> impl Iterator<Item = TopicRef> {
-        (0..self.schedule.topics.len() as u32).map(TopicRef)
+    /// Whether a peer is up.
+    pub(crate) fn is_up(&self, peer: u32, now: Instant) -> bool {
+        match &self.sessions {
+            Some(sessions) => sessions.is_up(peer, now),
+            None => self.facts[peer as usize].start <= now,
+        }
+    }
+
+    /// Whether a peer has been up for so long.
+    pub(crate) fn was_up_for(&self, peer: u32, time: Duration, now: Instant) -> bool {
+        let from = Instant::from_nanos(now.as_nanos().saturating_sub(time.as_nanos()));
+        match &self.sessions {
+            Some(sessions) => sessions.is_up_throughout(peer, from, now),
+            None => self.facts[peer as usize].start <= from,
+        }
+    }
+
+    /// Whether a peer that is up at `published` stays long enough that a message counts for it.
+    #[inline]
+    pub(crate) fn stays_after(&self, peer: u32, published: Instant) -> bool {
+        let Some(sessions) = &self.sessions else { return true };
+        sessions.is_up_throughout(peer, published, published + self.stay)
+    }
+
+    /// The session that a peer with churn is in.
+    pub(crate) fn session_at(&self, peer: u32, now: Instant) -> Option<Session> {
+        let sessions = self.sessions.as_ref()?.of(peer);
+        let begun = sessions.partition_point(|session| session.up <= now);
+        sessions[..begun].last().filter(|session| now < session.down).copied()
+    }
+
+    /// The session that ends now.
+    pub(crate) fn session_before(&self, peer: u32, now: Instant) -> Option<Session> {
+        self.sessions.as_ref()?.of(peer).iter().find(|session| session.down == now).copied()
+    }
+
+    /// The first session that begins after now.
+    pub(crate) fn next_session(&self, peer: u32, now: Instant) -> Option<Session> {
+        let sessions = self.sessions.as_ref()?.of(peer);
+        sessions.get(sessions.partition_point(|session| session.up <= now)).copied()
+    }
+
+    /// Whether a peer that comes back still has what was on its disk.
+    pub(crate) fn keeps_state(&self, peer: u32) -> bool {
+        self.keeps_state[usize::from(self.facts[peer as usize].group)]
+    }
+
+    /// A peer's own line to the network.
+    #[inline]
+    pub(crate) fn lines(&self, peer: u32) -> Lines {
+        self.lines.get(peer as usize).copied().unwrap_or_default()
+    }
+
+    /// How `from` reaches `to` by calling it; `None` if it cannot. What `to` answers takes the same way back.
+    #[inline]
+    pub(crate) fn path(&self, from: u32, to: u32, now: Instant) -> Option<Path> {
+        let direct = Path { latency: self.latency_between(from, to), relay: None };
+        if self.facts[to as usize].reachable {
+            return Some(direct);
+        }
+        let relay = self.relays[to as usize].filter(|relay| self.is_up(*relay, now))?;
+        let pair = u64::from(from.min(to)) << 32 | u64::from(from.max(to));
+        let draw = philox([pair, 0], self.keys.punching)[0];
+        if (draw >> 11) as f64 * (1.0 / (1u64 << 53) as f64) < self.hole_punching {
+            return Some(direct);
+        }
+        let around = self.latency_between(from, relay) + self.latency_between(relay, to);
+        Some(Path { latency: around.min(LATENCY_MAX), relay: Some(relay) })
+    }
+
+    /// Some honest servers of the DHT that are up, for a peer that comes up: whoever keeps such a list is honest.
+    pub(crate) fn some_servers(&self, draws: &mut Stream, own: u32, now: Instant) -> Vec<u32> {
+        let servers = self.dht.servers();
+        let mut chosen = Vec::new();
+        // In vain when hardly anybody is up: then there is hardly a network to join.
+        for _ in 0..20 * self.bootstrap_peers {
+            if chosen.len() >= self.bootstrap_peers as usize || servers.is_empty() {
+                break;
+            }
+            let server = servers[draws.below(servers.len() as u64) as usize];
+            let fit = self.facts[server as usize].honest && self.is_up(server, now);
+            if fit && server != own && !chosen.contains(&server) {
+                chosen.push(server);
+            }
+        }
+        chosen
+    }
+
+    /// Whether what came out of a query that ended now after `took` is right.
+    pub(crate) fn judge(
+        &self,
+        own: u32,
+        token: u32,
+        outcome: &kad::Outcome<u32>,
+        now: Instant,
+        took: Duration,
+    ) -> QueryEnd {
+        let there = |peer: u32| self.was_up_for(peer, took, now);
+        match outcome {
+            kad::Outcome::Nodes(found) => {
+                let key = self.schedule.queries.key(token);
+                let honest = |peer: &u32| self.facts[*peer as usize].honest;
+                let mut nearest = self.dht.nearest(key.place()).filter(honest);
+                match nearest.find(|peer| *peer != own && there(*peer)) {
+                    Some(best) => QueryEnd::judged(found.contains(&best)),
+                    None => QueryEnd::Moot,
+                }
+            }
+            kad::Outcome::Providers(found) => {
+                let providers = self.schedule.queries.providers(token);
+                match providers.iter().any(|peer| there(*peer)) {
+                    true => QueryEnd::judged(providers.iter().any(|p| found.contains(p) && there(*p))),
+                    false => QueryEnd::Moot,
+                }
+            }
+            kad::Outcome::Value(found) => QueryEnd::judged(found.is_some()),
+            kad::Outcome::Stored { confirmed, .. } => QueryEnd::Stored(*confirmed as u64),
+            kad::Outcome::Provided { sent } => QueryEnd::Stored(*sent as u64),
+        }
+    }
+
+    /// Where in the message table the `made`-th message goes that a peer makes by itself in an interval of heartbeats.
+    pub(crate) fn own_index(&self, peer: u32, interval: u32, made: u32) -> Option<u32> {
+        self.schedule.own_index(peer, interval, made)
+    }
+
+    /// Files a message that a machine made.
+    pub(crate) fn seal(&self, index: u32, unsealed: &Unsealed<'_, u32>) -> SimMessage {
+        let bytes = if self.messages.signs() {
+            let d: serde_json::Value = serde_json::from_str(unsealed.d).expect("a machine's own JSON");
+            let topic = self.messages.topic_name(unsealed.topic);
+            let keypair = self.keypair(unsealed.own);
+            let dialect = envelope::Dialect::default();
+            envelope::sign(&keypair, topic, unsealed.unix, unsealed.nonce, &d, &dialect)
+                .expect("a card is far smaller than an envelope may be")
+        } else {
+            unsealed.d.as_bytes().to_vec()
+        };
+        self.messages.store_at(index, unsealed.own, unsealed.topic, unsealed.now, bytes.into_boxed_slice())
     }
 }
 
@@ -166,22 +395,4 @@ fn identity(key: u64, peer: u32, signs: bool) -> PeerId {
         part.copy_from_slice(&philox([u64::from(peer), i as u64], key)[0].to_be_bytes());
     }
     PeerId::from_public_key(bytes)
-}
-
-fn facts(scenario: &Scenario) -> Vec<Facts> {
-    let mut facts = Vec::with_capacity(scenario.peers() as usize);
-    let mut next_ip = 0;
-    for group in &scenario.groups {
-        let addresses = if group.ips == 0 { group.count } else { group.ips };
-        for i in 0..group.count {
-            facts.push(Facts {
-                honest: group.behaviour == Behaviour::Honest,
-                region: region_of(scenario, group, i),
-                // 10.0.0.0/8: 16 million addresses, as many as peers.
-                ip: IpAddr::V4(Ipv4Addr::from_bits(10 << 24 | ((next_ip + i % addresses) & 0xff_ffff))),
-            });
-        }
-        next_ip += addresses;
-    }
-    facts
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyperspace_protocol::machine::{Count, Input, PeerRef};
+use hyperspace_protocol::machine::PeerRef;
 use hyperspace_protocol::peer::Peer;
 use hyperspace_protocol::rng::{Stream, purpose_key};
 use hyperspace_protocol::time::{Duration, Instant};
@@ -11,15 +11,19 @@ use crate::adversary;
 use crate::digest::{DigestLog, Digests, Probed};
 use crate::engine::{Engine, Oracle, Windows};
 use crate::event::{Payload, mix};
-use crate::lane::{Actor, Broken, Host, LANE, Lane, Subject};
-use crate::link::LinkState;
+use crate::host::{Actor, Host, Subject};
+use crate::lane::{Broken, LANE, Lane};
+use crate::link::{LinkState, Path};
+use crate::look;
 use crate::message::{MessageTable, SimMessage};
 use crate::net::{Edge, edges, sample_distinct};
-use crate::report::Report;
-use crate::scenario::Scenario;
+use crate::report::{Report, RingReport};
+use crate::scenario::{DhtStart, Scenario, Workload};
+use crate::services::Lent;
 use crate::shared::Shared;
 use crate::summary::{Snapshot, summarise};
 use crate::tally::{NetCount, Tally};
+use crate::trace::{Sample, Trace, TraceLog};
 use crate::{EngineKind, RunOptions};
 
 /// How far a run has come.
@@ -77,6 +81,8 @@ enum WorldAction {
     Start,
     /// Links cut for too long are closed.
     CloseCut,
+    /// Tables and cards are looked at.
+    Look,
 }
 
 /// A world that is set up and ready to run.
@@ -87,7 +93,7 @@ pub struct Simulation<P: Subject = Peer<SimMessage>> {
     actions: Vec<(Instant, WorldAction)>,
     topology: Vec<Edge>,
     dials: Vec<Edge>,
-    until_idle: bool,
+    scenario: Scenario,
     world_seq: u32,
 }
 
@@ -116,38 +122,46 @@ impl<P: Subject + 'static> Simulation<P> {
         if options.threads == 0 {
             return Err(RunError::Invalid("a run needs at least 1 thread, got 0".into()));
         }
-        let shared = Shared::new(scenario, options);
-        let behaviours: Vec<_> =
-            scenario.groups.iter().flat_map(|g| (0..g.count).map(|_| g.behaviour)).collect();
+        if options.trace_every == Some(0) {
+            return Err(RunError::Invalid("a trace is of every 1st peer or fewer, got every 0th".into()));
+        }
+        let (topology, dials) = connections(scenario);
+        let shared = Shared::new(scenario, options, &topology);
+        let crews = adversary::crews(scenario, &shared);
+        let adversary = |peer: u32| {
+            let group = usize::from(shared.facts[peer as usize].group);
+            adversary::build(scenario.groups[group].behaviour, &crews[group])
+        };
+        let sample = options.trace_every.map_or_else(Sample::default, |n| Sample::every(n, shared.peers()));
         let mut lanes = Vec::new();
         for base in (0..shared.peers()).step_by(LANE as usize) {
             let peers = base..shared.peers().min(base + LANE);
             let hosts = peers.map(|p| {
-                Host::new(match adversary::build(behaviours[p as usize]) {
+                Host::new(match adversary(p) {
                     Some(adversary) => Actor::Adversary(adversary),
                     None => Actor::Honest(machine(p, &shared.messages)),
                 })
             });
             let log = DigestLog::new(base / LANE, base, options.probe);
-            lanes.push(Lane::new(base, hosts.collect(), &shared.schedule, log));
+            let trace = TraceLog::new(&sample, base, LANE);
+            lanes.push(Lane::new(base, hosts.collect(), &shared.schedule, log, trace));
         }
-        let (topology, dials) = connections(scenario);
         let horizon = horizon(scenario, &topology);
         let engine: Box<dyn Engine<P>> = match options.engine {
             EngineKind::Window => Box::new(Windows::new(&shared, lanes, options.threads, horizon)),
             EngineKind::Oracle => Box::new(Oracle::new(&shared, lanes)),
         };
         let mut simulation = Self {
-            world_seq: shared.schedule.publishes.len() as u32,
+            world_seq: (shared.schedule.publishes.len() + shared.schedule.queries.planned.len()) as u32,
             groups: groups(scenario),
             actions: actions(scenario, &shared),
             shared,
             engine,
             topology,
             dials,
-            until_idle: scenario.run.until_idle,
+            scenario: scenario.clone(),
         };
-        simulation.schedule_publishes();
+        simulation.schedule_workloads();
         simulation.act_until(Instant::ZERO);
         Ok(simulation)
     }
@@ -157,6 +171,25 @@ impl<P: Subject + 'static> Simulation<P> {
     /// # Errors
     /// [`RunError::Invariant`] if something happened that never may.
     pub fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, RunError> {
+        let now = self.advance(progress)?;
+        self.finish(now)
+    }
+
+    /// As [`Self::run`], with what happened at the peers that [`RunOptions::trace_every`] picks.
+    ///
+    /// # Errors
+    /// [`RunError::Invariant`] if something happened that never may.
+    pub fn run_traced(mut self, progress: &mut dyn FnMut(Progress)) -> Result<(Outcome, Trace), RunError> {
+        let now = self.advance(progress)?;
+        let mut logs = Vec::new();
+        self.engine.each_lane(&mut |lane, _| logs.push(std::mem::take(&mut lane.trace)));
+        let scheduled = self.shared.schedule.reserved();
+        let trace = Trace { logs, messages: Arc::clone(&self.shared.messages), scheduled };
+        Ok((self.finish(now)?, trace))
+    }
+
+    /// Runs to the end and says when that was.
+    fn advance(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<Instant, RunError> {
         let end = self.shared.end;
         let mut tick = |now: Instant, events, delivered| {
             progress(Progress {
@@ -167,7 +200,7 @@ impl<P: Subject + 'static> Simulation<P> {
             });
         };
         // With `until_idle`, looks once per step whether anything is left.
-        let step = if self.until_idle { Duration::from_millis(100) } else { Duration::MAX };
+        let step = if self.scenario.run.until_idle { Duration::from_millis(100) } else { Duration::MAX };
         let mut now = Instant::ZERO;
         while now < end {
             let action = self.actions.first().map_or(end, |(at, _)| *at);
@@ -175,12 +208,12 @@ impl<P: Subject + 'static> Simulation<P> {
             self.engine.advance(&self.shared, next, &mut tick);
             now = next;
             self.act_until(now);
-            if self.until_idle && self.actions.is_empty() && self.engine.pending() == 0 {
+            if self.scenario.run.until_idle && self.actions.is_empty() && self.engine.pending() == 0 {
                 break;
             }
             self.check_broken()?;
         }
-        self.finish(now)
+        Ok(now)
     }
 
     fn check_broken(&mut self) -> Result<(), RunError> {
@@ -215,7 +248,8 @@ impl<P: Subject + 'static> Simulation<P> {
         let block = |log: &Vec<u64>, epoch: usize| log.get(epoch).copied().unwrap_or(0);
         let epochs = (0..length).map(|e| logs.iter().map(|log| block(log, e)).collect()).collect();
         let digests = Digests::new(epochs, finals);
-        let report = summarise(&self.shared, &self.groups, &tally, &snapshot, &digests, now);
+        let ring = self.ring(now);
+        let report = summarise(&self.shared, &self.groups, &tally, &snapshot, &digests, ring, now);
         let broken = |what| Err(RunError::Invariant { at: now.since(Instant::ZERO), peer: None, what });
         let (delivered, expected) = (report.delivery.delivered, report.delivery.expected);
         if delivered > expected {
@@ -235,12 +269,32 @@ impl<P: Subject + 'static> Simulation<P> {
         Ok(Outcome { report, digests, probed })
     }
 
-    fn schedule_publishes(&mut self) {
-        let publishes = self.shared.schedule.publishes.iter().enumerate();
-        let events = publishes.map(|(index, p)| {
-            Lane::<P>::world_event(p.at, p.peer, index as u32, Payload::Publish(index as u32))
-        });
-        self.engine.schedule(events.collect());
+    /// What became of the keys on the hash ring, if a workload places some.
+    fn ring(&self, now: Instant) -> Option<RingReport> {
+        let shared = &self.shared;
+        let workload = self.scenario.workloads.iter().find_map(|workload| match workload {
+            Workload::Ring(ring) => Some(ring),
+            Workload::Publish { .. }
+            | Workload::G8 { .. }
+            | Workload::Lookups(_)
+            | Workload::Records(_)
+            | Workload::Cards(_) => None,
+        })?;
+        let peers = self.groups[workload.group as usize].1.clone();
+        Some(crate::workload::ring(workload, peers, shared.messages.ids(), shared.sessions.as_ref(), now))
+    }
+
+    fn schedule_workloads(&mut self) {
+        let schedule = &self.shared.schedule;
+        let publishes = schedule.publishes.iter().enumerate();
+        let publishes = publishes.map(|(index, p)| (p.at, p.peer, Payload::Publish(index as u32)));
+        let queries = schedule.queries.planned.iter().enumerate();
+        let queries = queries.map(|(index, q)| (q.at, q.peer, Payload::Query(index as u32)));
+        let numbered = publishes.chain(queries).enumerate();
+        let events = numbered
+            .map(|(seq, (at, peer, payload))| Lane::<P>::world_event(at, peer, seq as u32, payload))
+            .collect();
+        self.engine.schedule(events);
     }
 
     /// Does what the world does up to and including `now`.
@@ -253,6 +307,10 @@ impl<P: Subject + 'static> Simulation<P> {
                     let shared = &self.shared;
                     self.engine.each_lane(&mut |lane, sink| lane.close_cut(shared, at, sink));
                 }
+                WorldAction::Look => {
+                    let shared = &self.shared;
+                    self.engine.each_lane(&mut |lane, _| lane.sample(shared, at));
+                }
             }
         }
     }
@@ -264,26 +322,59 @@ impl<P: Subject + 'static> Simulation<P> {
         let shared = &self.shared;
         self.engine.each_lane(&mut |lane, sink| {
             for local in 0..lane.hosts.len() {
-                if starts.of(lane.base + local as u32) != at {
+                let own = lane.base + local as u32;
+                if starts.of(own) != at {
                     continue;
                 }
-                lane.hosts[local].up_since = Some(at);
-                lane.input(shared, local, at, Input::Start, sink);
-                if let Actor::Honest(_) = lane.hosts[local].actor {
-                    for topic in shared.topics() {
-                        lane.input(shared, local, at, Input::Subscribe(topic), sink);
-                    }
+                if shared.is_up(own, at) {
+                    lane.come_up(shared, local, at, sink);
+                } else {
+                    lane.await_session(shared, local, at, sink);
                 }
             }
         });
         let both = |e: &Edge| (starts.of(e.from), starts.of(e.to));
-        let now = |e: &&Edge| both(e) == (at, at);
-        let late = |e: &&Edge| both(e).0 != both(e).1 && both(e).0.max(both(e).1) == at;
-        let ready: Vec<Edge> = self.topology.iter().filter(now).copied().collect();
+        // Whoever is down now dials for itself when it comes up.
+        let there = |e: &Edge| shared.is_up(e.from, at);
+        let reachable = |e: &Edge| shared.is_up(e.to, at) && shared.path(e.from, e.to, at).is_some();
+        let now = |e: &&Edge| both(e) == (at, at) && there(e);
+        let late = |e: &&Edge| both(e).0 != both(e).1 && both(e).0.max(both(e).1) == at && there(e);
+        let (ready, missed): (Vec<Edge>, Vec<Edge>) =
+            self.topology.iter().filter(now).copied().partition(reachable);
         let mut orders: Vec<Edge> = self.topology.iter().filter(late).copied().collect();
+        orders.extend(missed);
         orders.extend(self.dials.iter().filter(|e| starts.of(e.from) == at));
         self.connect(at, &ready);
         self.order_dials(at, &orders);
+        self.start_dht(at);
+    }
+
+    /// The routing tables of those who came up now.
+    fn start_dht(&mut self, at: Instant) {
+        let Some(dht) = &self.scenario.dht else { return };
+        let (starts, shared) = (Starts::new(&self.groups), &self.shared);
+        let perfect = dht.start == DhtStart::Perfect && at == Instant::ZERO;
+        let places = perfect.then(|| shared.dht.only(|peer| shared.is_up(peer, at)));
+        let key = purpose_key(self.scenario.run.seed, "tables");
+        self.engine.each_lane(&mut |lane, sink| {
+            for local in 0..lane.hosts.len() {
+                let own = lane.base + local as u32;
+                if starts.of(own) != at || !shared.is_up(own, at) {
+                    continue;
+                }
+                let Some(places) = &places else {
+                    lane.bootstrap(shared, local, at, sink);
+                    continue;
+                };
+                let lent = Lent::new(shared);
+                if let Actor::Honest(machine) = &mut lane.hosts[local].actor
+                    && let Some(kad) = machine.dht_mut()
+                {
+                    let draws = &mut Stream::new(key, own.into());
+                    places.fill(own, kad.table_mut(), &dht.config, &lent, draws);
+                }
+            }
+        });
     }
 
     fn order_dials(&mut self, at: Instant, orders: &[Edge]) {
@@ -297,11 +388,14 @@ impl<P: Subject + 'static> Simulation<P> {
 
     /// Makes links between peers that have none yet, without a handshake.
     fn connect(&mut self, at: Instant, links: &[Edge]) {
-        let mut ends: Vec<(u32, u32, bool, Duration)> = Vec::with_capacity(2 * links.len());
+        let mut ends: Vec<(u32, u32, bool, Path)> = Vec::with_capacity(2 * links.len());
         for edge in links {
-            let latency = edge.latency.unwrap_or_else(|| self.shared.latency_between(edge.from, edge.to));
-            ends.push((edge.from, edge.to, true, latency));
-            ends.push((edge.to, edge.from, false, latency));
+            let path = match edge.latency {
+                Some(latency) => Path { latency, relay: None },
+                None => self.shared.path(edge.from, edge.to, at).expect("only reachable peers are linked"),
+            };
+            ends.push((edge.from, edge.to, true, path));
+            ends.push((edge.to, edge.from, false, path));
         }
         // An end's slot is its place among its owner's ends, so both sides know both slots beforehand.
         ends.sort_by_key(|(owner, peer, ..)| (*owner, *peer));
@@ -317,8 +411,8 @@ impl<P: Subject + 'static> Simulation<P> {
         self.engine.each_lane(&mut |lane, _| {
             for local in 0..lane.hosts.len() {
                 let own = lane.base + local as u32;
-                for (_, peer, outbound, latency) in ends_of(own) {
-                    let slot = lane.allocate(local, *peer, *latency, *outbound);
+                for (_, peer, outbound, path) in ends_of(own) {
+                    let slot = lane.allocate(local, *peer, *path, *outbound);
                     let slot = slot.expect("degrees are checked to fit 16 bits");
                     let back = ends_of(*peer).binary_search_by_key(&own, |(_, p, ..)| *p);
                     let link = &mut lane.hosts[local].links[slot as usize];
@@ -331,8 +425,7 @@ impl<P: Subject + 'static> Simulation<P> {
             for local in 0..lane.hosts.len() {
                 let own = lane.base + local as u32;
                 for (slot, (_, peer, outbound, _)) in ends_of(own).iter().enumerate() {
-                    let info = Lane::<P>::info(shared, *peer, *outbound);
-                    let connected = Input::Connected { peer: PeerRef(slot as u32), info };
+                    let connected = Lane::<P>::connected(shared, PeerRef(slot as u32), *peer, *outbound);
                     lane.input(shared, local, at, connected, sink);
                 }
             }
@@ -370,6 +463,13 @@ fn actions(scenario: &Scenario, shared: &Shared) -> Vec<(Instant, WorldAction)> 
         let cuts = shared.partitions.starts().map(|at| (at + shared.stream_timeout, WorldAction::CloseCut));
         actions.extend(cuts);
     }
+    if scenario.groups.iter().any(|g| g.churn.is_some()) || shared.schedule.cards.is_some() {
+        let (mut at, end) = (shared.warmup + look::EVERY, shared.end);
+        while at < end {
+            actions.push((at, WorldAction::Look));
+            at += look::EVERY;
+        }
+    }
     actions.sort();
     actions.dedup();
     actions
@@ -406,6 +506,7 @@ pub(crate) fn expected_links(scenario: &Scenario) -> u64 {
             Topology::KOut(k) | Topology::Ring(k) | Topology::SmallWorld(k, _) | Topology::ScaleFree(k) => {
                 members * u64::from(*k)
             }
+            Topology::None => 0,
             Topology::G8 => members * 4,
             Topology::Edges(edges) => edges.len() as u64,
         }
@@ -416,19 +517,20 @@ fn horizon(scenario: &Scenario, topology: &[Edge]) -> Duration {
     use crate::scenario::Latency;
     let longest = match &scenario.network.latency {
         Latency::Constant(d) | Latency::Uniform(_, d) => *d,
-        Latency::Aws2019 | Latency::Simblock2019 => Duration::from_millis(350),
+        Latency::Regions(table) => table.longest(),
         Latency::Topology => topology.iter().filter_map(|e| e.latency).max().unwrap_or_default(),
     };
     longest + Duration::from_nanos((longest.as_nanos() as f64 * scenario.network.jitter) as u64)
 }
 
-/// A lane's state at the end: who is in whose mesh, at what score, and how many random numbers were drawn.
+/// A lane's state at the end: who is in whose mesh, at what score, what tables, stores and cards hold, and how many random
+/// numbers were drawn.
 fn final_digest<P: Subject>(shared: &Shared, lane: &Lane<P>) -> u64 {
     let mut sum = 0u64;
     for (local, host) in lane.hosts.iter().enumerate() {
         let mut digest = mix(u64::from(lane.base + local as u32) ^ host.fingerprint());
         if let Actor::Honest(machine) = &host.actor {
-            for topic in shared.topics() {
+            for topic in shared.schedule.topics() {
                 for peer in machine.mesh(topic) {
                     digest = mix(digest ^ u64::from(host.links[peer.0 as usize].peer));
                 }
@@ -436,9 +538,21 @@ fn final_digest<P: Subject>(shared: &Shared, lane: &Lane<P>) -> u64 {
             machine.scores(&shared.config, &mut |peer, score| {
                 digest = mix(digest ^ u64::from(peer.0) ^ score.to_bits());
             });
+            if let Some(kad) = machine.dht() {
+                let contacts = kad.table().buckets().flat_map(|bucket| bucket.contacts);
+                digest = contacts.fold(digest, |h, contact| mix(h ^ u64::from(*contact)));
+                digest = mix(digest ^ kad.records().map_or(0, |r| r.bytes() as u64) << 32);
+                digest = mix(digest ^ kad.providers().map_or(0, |p| p.len() as u64) << 32);
+            }
+            if let Some(cards) = machine.cards() {
+                digest = mix(digest ^ cards.tracker().store().len() as u64);
+            }
         }
         sum = sum.wrapping_add(digest);
     }
-    let counts = Count::NAMES.iter().fold(0, |h, (what, _)| mix(h ^ lane.tally.counters.get(*what)));
-    sum.wrapping_add(counts).wrapping_add(mix(lane.tally.sum_t ^ lane.tally.arrivals << 32))
+    let counts = lane.tally.counters.named().fold(0, |h, (_, n)| mix(h ^ n));
+    let queries = mix(lane.tally.queries.hops_sum ^ lane.tally.queries.right << 32);
+    sum.wrapping_add(counts)
+        .wrapping_add(queries)
+        .wrapping_add(mix(lane.tally.sum_t ^ lane.tally.arrivals << 32))
 }

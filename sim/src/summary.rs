@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use hyperspace_protocol::machine::Count;
 use hyperspace_protocol::time::{Duration, Instant};
 
 use crate::digest::Digests;
-use crate::lane::{Actor, Lane, Subject};
-use crate::report::{Delivery, Distribution, FrameCounts, Mesh, Report, Scores, VERIFIED};
+use crate::graph::Graph;
+use crate::host::{Actor, Subject};
+use crate::lane::Lane;
+use crate::look::DhtView;
+use crate::report::{
+    CardsReport, ChurnReport, Delivery, DhtMessages, DhtReport, Distribution, FrameCounts, Mesh, Report,
+    RingReport, Scores, VERIFIED,
+};
 use crate::shared::Shared;
-use crate::tally::{BIN, BINS, KINDS, NET_COUNTS, Tally};
+use crate::tally::{BIN, BINS, KINDS, NET_COUNTS, NetCount, RpcKind, Tally};
 
 /// Honest peers' meshes and scores at one instant.
 #[derive(Debug, Default)]
@@ -20,17 +25,19 @@ pub(crate) struct Snapshot {
     hostile_links: u64,
     honest_scores: Vec<f64>,
     hostile_scores: Vec<f64>,
+    pub(crate) dht: DhtView,
 }
 
 impl Snapshot {
     pub(crate) fn look<P: Subject>(&mut self, shared: &Shared, lane: &Lane<P>) {
+        self.dht.look(shared, lane);
         for host in &lane.hosts {
             let Actor::Honest(machine) = &host.actor else { continue };
             if !host.is_up() {
                 continue;
             }
             let is_honest = |slot: u32| shared.facts[host.links[slot as usize].peer as usize].honest;
-            for topic in shared.topics() {
+            for topic in shared.schedule.topics() {
                 let mesh = machine.mesh(topic);
                 self.degrees.push(mesh.len() as u32);
                 self.hostile_links += mesh.iter().filter(|p| !is_honest(p.0)).count() as u64;
@@ -83,11 +90,15 @@ fn frame_counts(n: &[u64; KINDS]) -> FrameCounts {
     FrameCounts { message, graft, prune, ihave, iwant, idontwant, subscribe }
 }
 
-/// Honest peers that are up at `at`.
+/// Honest peers that are up at `at` and, where peers come and go, stay long enough that a message counts for them.
 fn honest_up(shared: &Shared, groups: &[(Instant, Range<u32>)], at: Instant) -> u64 {
     let honest = |range: &Range<u32>| shared.facts[range.start as usize].honest;
     let up = groups.iter().filter(|(start, range)| *start <= at && honest(range));
-    up.map(|(_, range)| u64::from(range.end - range.start)).sum()
+    let there = |range: Range<u32>| match &shared.sessions {
+        Some(_) => range.filter(|peer| shared.stays_after(*peer, at)).count() as u64,
+        None => u64::from(range.end - range.start),
+    };
+    up.map(|(_, range)| there(range.clone())).sum()
 }
 
 pub(crate) fn summarise(
@@ -96,14 +107,15 @@ pub(crate) fn summarise(
     tally: &Tally,
     snapshot: &Snapshot,
     digests: &Digests,
+    ring: Option<RingReport>,
     now: Instant,
 ) -> Report {
     let delivery = delivery(shared, groups, tally, now);
-    let honest = honest_up(shared, groups, Instant::FAR_FUTURE);
+    let honest = shared.facts.iter().filter(|facts| facts.honest).count() as u64;
     let per_broadcast = ratio(tally.arrivals, delivery.messages);
     let rmr =
         if honest > 1 && delivery.messages > 0 { per_broadcast / (honest - 1) as f64 - 1.0 } else { 0.0 };
-    let machine = Count::NAMES.iter().map(|(what, name)| (*name, tally.counters.get(*what)));
+    let machine = tally.counters.named();
     let network = NET_COUNTS.iter().map(|(what, name)| (*name, tally.network[*what as usize]));
     let verified = [(VERIFIED, u64::from(shared.messages.verified()))];
     let counts: BTreeMap<_, _> = machine.chain(network).chain(verified).collect();
@@ -123,6 +135,11 @@ pub(crate) fn summarise(
             honest: distribution(&snapshot.honest_scores),
             sybil: distribution(&snapshot.hostile_scores),
         },
+        churn: shared.sessions.as_ref().map(|_| churn(tally)),
+        dht: shared.config.dht.as_ref().map(|_| dht(tally, &snapshot.dht)),
+        ring,
+        cards: shared.schedule.cards.as_ref().map(|_| cards(shared, tally, snapshot, now)),
+        graph: shared.graph.then(|| graph(shared, &snapshot.dht, now)),
         counts,
         sum_t: shared.schedule.is_g8.then_some(tally.sum_t),
         curve: curve(tally, &delivery),
@@ -131,11 +148,82 @@ pub(crate) fn summarise(
     }
 }
 
+fn graph(shared: &Shared, view: &DhtView, now: Instant) -> Graph {
+    let up = |peer: u32| shared.facts[peer as usize].honest && shared.is_up(peer, now);
+    let up: Vec<bool> = (0..shared.peers()).map(up).collect();
+    Graph::of(&up, &view.links)
+}
+
+fn churn(tally: &Tally) -> ChurnReport {
+    let count = |what: NetCount| tally.network[what as usize];
+    ChurnReport {
+        online: ratio(tally.samples.up, tally.samples.peers),
+        joined: count(NetCount::Joined),
+        left: count(NetCount::Left),
+        crashed: count(NetCount::Crashed),
+    }
+}
+
+fn dht(tally: &Tally, view: &DhtView) -> DhtReport {
+    let (queries, samples) = (&tally.queries, &tally.samples);
+    let looked = queries.looked();
+    let sent = |kind: RpcKind| tally.rpcs[kind as usize];
+    let ms = |percent| queries.latency.percentile(percent) / 1_000.0;
+    DhtReport {
+        queries: queries.asked,
+        skipped: queries.skipped,
+        refused: queries.refused,
+        lost: queries.asked - queries.refused - looked - queries.stores,
+        looked,
+        success: ratio(queries.right, queries.right + queries.wrong),
+        moot: queries.moot,
+        hops_mean: ratio(queries.hops_sum, looked),
+        hops_max: queries.hops_max,
+        requests_mean: ratio(queries.requests, looked),
+        failures_mean: ratio(queries.failures, looked),
+        cut_short: queries.cut_short,
+        p50_ms: ms(50),
+        p90_ms: ms(90),
+        p99_ms: ms(99),
+        stores: queries.stores,
+        copies_mean: ratio(queries.copies, queries.stores),
+        messages: DhtMessages {
+            find_node: sent(RpcKind::FindNode),
+            get_value: sent(RpcKind::GetValue),
+            put_value: sent(RpcKind::PutValue),
+            get_providers: sent(RpcKind::GetProviders),
+            add_provider: sent(RpcKind::AddProvider),
+            card: sent(RpcKind::Card),
+            response: sent(RpcKind::Response),
+        },
+        bytes: tally.rpc_bytes,
+        contacts_mean: ratio(view.contacts, view.peers),
+        contacts_max: view.contacts_max,
+        stale_share: ratio(samples.contacts_down, samples.contacts),
+        sybil_share: ratio(view.hostile, view.contacts),
+        occupancy: view.occupancy(),
+        records_max: view.records_max,
+        records_bytes_max: view.records_bytes_max,
+        providers_max: view.providers_max,
+    }
+}
+
+fn cards(shared: &Shared, tally: &Tally, snapshot: &Snapshot, now: Instant) -> CardsReport {
+    let (samples, view) = (&tally.samples, &snapshot.dht);
+    let measured = now.since(shared.warmup).as_secs_f64() * view.card_peers as f64;
+    CardsReport {
+        held_mean: ratio(samples.cards, samples.up),
+        stale_share: ratio(samples.cards_stale, samples.cards),
+        missing_share: ratio(samples.cards_missing, samples.followed_up),
+        topics_mean: ratio(view.card_topics, view.card_peers),
+        messages_per_s: if measured > 0.0 { tally.frames[0] as f64 / measured } else { 0.0 },
+    }
+}
+
 fn delivery(shared: &Shared, groups: &[(Instant, Range<u32>)], tally: &Tally, now: Instant) -> Delivery {
     let measured = |at: Instant| at < now && shared.schedule.is_measured(at);
     let published = shared.schedule.publishes.iter().filter(|p| measured(p.at));
-    let up_at_publish =
-        |peer: u32, at: Instant| groups.iter().any(|(start, range)| range.contains(&peer) && *start <= at);
+    let up_at_publish = |peer: u32, at: Instant| shared.is_up(peer, at);
     let (mut messages, mut expected) = (0, 0);
     for publish in published.filter(|p| up_at_publish(p.peer, p.at)) {
         messages += 1;

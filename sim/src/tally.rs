@@ -1,10 +1,13 @@
 //! What is measured while the simulation runs: integers only, one set per lane, added up at the end in any order.
 
 use hyperspace_protocol::gossip::Frame;
-use hyperspace_protocol::machine::Counters;
+use hyperspace_protocol::kad::{self, QueryStats};
+use hyperspace_protocol::machine::Counted;
+use hyperspace_protocol::request::{Request, Response};
 use hyperspace_protocol::time::Duration;
 
 use crate::message::SimMessage;
+use crate::rpc::Packet;
 
 /// Kinds of frames, as indices into [`Tally::frames`].
 pub(crate) const KINDS: usize = 7;
@@ -35,10 +38,17 @@ pub(crate) enum NetCount {
     Dialled,
     Refused,
     Redelivered,
+    Unreachable,
+    Unanswered,
+    Duplicated,
+    Reordered,
+    Joined,
+    Left,
+    Crashed,
 }
 
 /// Their names in reports.
-pub(crate) const NET_COUNTS: [(NetCount, &str); 8] = [
+pub(crate) const NET_COUNTS: [(NetCount, &str); 15] = [
     (NetCount::Lost, "net_lost"),
     (NetCount::Retransmitted, "net_retransmitted"),
     (NetCount::QueueOverflow, "net_queue_overflow"),
@@ -48,7 +58,186 @@ pub(crate) const NET_COUNTS: [(NetCount, &str); 8] = [
     (NetCount::Refused, "net_refused"),
     // A peer that has forgotten a message takes it for new.
     (NetCount::Redelivered, "redelivered"),
+    // Nobody can dial that peer: it is behind a NAT, without a relay that is up.
+    (NetCount::Unreachable, "net_unreachable"),
+    // A request or response that reached a peer that was down.
+    (NetCount::Unanswered, "net_unanswered"),
+    (NetCount::Duplicated, "net_duplicated"),
+    (NetCount::Reordered, "net_reordered"),
+    (NetCount::Joined, "churn_joined"),
+    (NetCount::Left, "churn_left"),
+    (NetCount::Crashed, "churn_crashed"),
 ];
+
+/// Kinds of requests and responses, as indices into [`Tally::rpcs`].
+#[derive(Clone, Copy, Debug)]
+#[repr(usize)]
+pub(crate) enum RpcKind {
+    FindNode,
+    GetValue,
+    PutValue,
+    GetProviders,
+    AddProvider,
+    Card,
+    Response,
+}
+
+impl RpcKind {
+    pub(crate) const KINDS: usize = 7;
+
+    pub(crate) const fn of(packet: &Packet) -> Self {
+        match packet {
+            Packet::Request { request: Request::Dht(request), .. } => match request {
+                kad::Request::FindNode(_) => Self::FindNode,
+                kad::Request::GetValue(_) => Self::GetValue,
+                kad::Request::PutValue(_) => Self::PutValue,
+                kad::Request::GetProviders(_) => Self::GetProviders,
+                kad::Request::AddProvider { .. } => Self::AddProvider,
+            },
+            Packet::Request { request: Request::Card, .. } => Self::Card,
+            Packet::Response { response: Response::Dht(_) | Response::Card(_), .. }
+            | Packet::Failed { .. } => Self::Response,
+        }
+    }
+}
+
+/// How a query ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueryEnd {
+    /// It found what there was to find.
+    Right,
+    /// It did not.
+    Wrong,
+    /// There was nothing to find.
+    Moot,
+    /// So many copies of a record were stored.
+    Stored(u64),
+    /// The machine did not start it.
+    Refused,
+}
+
+impl QueryEnd {
+    pub(crate) const fn judged(right: bool) -> Self {
+        if right { Self::Right } else { Self::Wrong }
+    }
+}
+
+/// What came of the queries of honest peers.
+#[derive(Debug, Default)]
+pub(crate) struct QueryTally {
+    pub(crate) asked: u64,
+    pub(crate) skipped: u64,
+    pub(crate) refused: u64,
+    pub(crate) right: u64,
+    pub(crate) wrong: u64,
+    pub(crate) moot: u64,
+    pub(crate) stores: u64,
+    pub(crate) copies: u64,
+    /// Of those that looked for something, from here on.
+    pub(crate) requests: u64,
+    pub(crate) failures: u64,
+    pub(crate) cut_short: u64,
+    pub(crate) hops_sum: u64,
+    pub(crate) hops_max: u64,
+    /// In microseconds.
+    pub(crate) latency: Histogram,
+}
+
+impl QueryTally {
+    /// A peer was asked.
+    pub(crate) fn asked(&mut self) {
+        self.asked += 1;
+    }
+
+    /// A peer was to be asked, but was down.
+    pub(crate) fn skip(&mut self) {
+        self.skipped += 1;
+    }
+
+    /// A query came to its end.
+    pub(crate) fn done(&mut self, end: QueryEnd, stats: &QueryStats) {
+        match end {
+            QueryEnd::Right => self.right += 1,
+            QueryEnd::Wrong => self.wrong += 1,
+            QueryEnd::Moot => self.moot += 1,
+            QueryEnd::Refused => self.refused += 1,
+            QueryEnd::Stored(copies) => {
+                self.stores += 1;
+                self.copies += copies;
+            }
+        }
+        if let QueryEnd::Right | QueryEnd::Wrong | QueryEnd::Moot = end {
+            self.requests += u64::from(stats.requests);
+            self.failures += u64::from(stats.failures);
+            self.cut_short += u64::from(!stats.complete);
+            self.hops_sum += u64::from(stats.hops);
+            self.hops_max = self.hops_max.max(u64::from(stats.hops));
+            self.latency.add(stats.elapsed.as_micros());
+        }
+    }
+
+    /// Queries that looked for something and came to an end.
+    pub(crate) const fn looked(&self) -> u64 {
+        self.right + self.wrong + self.moot
+    }
+
+    fn merge(&mut self, other: &Self) {
+        let sums = [
+            (&mut self.asked, other.asked),
+            (&mut self.skipped, other.skipped),
+            (&mut self.refused, other.refused),
+            (&mut self.right, other.right),
+            (&mut self.wrong, other.wrong),
+            (&mut self.moot, other.moot),
+            (&mut self.stores, other.stores),
+            (&mut self.copies, other.copies),
+            (&mut self.requests, other.requests),
+            (&mut self.failures, other.failures),
+            (&mut self.cut_short, other.cut_short),
+            (&mut self.hops_sum, other.hops_sum),
+        ];
+        for (mine, theirs) in sums {
+            *mine += theirs;
+        }
+        self.hops_max = self.hops_max.max(other.hops_max);
+        self.latency.merge(&other.latency);
+    }
+}
+
+/// What was seen of routing tables and followed cards, each time somebody looked.
+#[derive(Debug, Default)]
+pub(crate) struct SampleTally {
+    /// Contacts in routing tables, and those of them that were down.
+    pub(crate) contacts: u64,
+    pub(crate) contacts_down: u64,
+    /// Cards held of others, and those of peers that were down.
+    pub(crate) cards: u64,
+    pub(crate) cards_stale: u64,
+    /// Followed peers that were up long enough to be known, and those whose card was not held.
+    pub(crate) followed_up: u64,
+    pub(crate) cards_missing: u64,
+    /// Peers that were up, and peers in all.
+    pub(crate) up: u64,
+    pub(crate) peers: u64,
+}
+
+impl SampleTally {
+    fn merge(&mut self, other: &Self) {
+        let sums = [
+            (&mut self.contacts, other.contacts),
+            (&mut self.contacts_down, other.contacts_down),
+            (&mut self.cards, other.cards),
+            (&mut self.cards_stale, other.cards_stale),
+            (&mut self.followed_up, other.followed_up),
+            (&mut self.cards_missing, other.cards_missing),
+            (&mut self.up, other.up),
+            (&mut self.peers, other.peers),
+        ];
+        for (mine, theirs) in sums {
+            *mine += theirs;
+        }
+    }
+}
 
 /// Width and number of the bins of the delivery curve: 10 ms up to 10 s, the last one open.
 pub(crate) const BIN: Duration = Duration::from_millis(10);
@@ -57,9 +246,14 @@ pub(crate) const BINS: usize = 1_001;
 /// Counters of one lane.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    pub(crate) counters: Counters,
+    pub(crate) counters: Counted,
     /// What machines counted before the warmup was over.
-    pub(crate) early: Counters,
+    pub(crate) early: Counted,
+    /// Requests and responses sent, by kind, and their bytes.
+    pub(crate) rpcs: [u64; RpcKind::KINDS],
+    pub(crate) rpc_bytes: u64,
+    pub(crate) queries: QueryTally,
+    pub(crate) samples: SampleTally,
     pub(crate) frames: [u64; KINDS],
     pub(crate) bytes: [u64; KINDS],
     pub(crate) network: [u64; NET_COUNTS.len()],
@@ -85,8 +279,12 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn new(scheduled: usize) -> Self {
         Self {
-            counters: Counters::default(),
-            early: Counters::default(),
+            counters: Counted::default(),
+            early: Counted::default(),
+            rpcs: [0; RpcKind::KINDS],
+            rpc_bytes: 0,
+            queries: QueryTally::default(),
+            samples: SampleTally::default(),
             frames: [0; KINDS],
             bytes: [0; KINDS],
             network: [0; NET_COUNTS.len()],
@@ -108,6 +306,12 @@ impl Tally {
     #[inline]
     pub(crate) fn net(&mut self, what: NetCount) {
         self.network[what as usize] += 1;
+    }
+
+    /// A request or response was sent.
+    pub(crate) fn rpc(&mut self, kind: RpcKind, bytes: u64) {
+        self.rpcs[kind as usize] += 1;
+        self.rpc_bytes += bytes;
     }
 
     /// A measured message was delivered for the first time; `hops` is zero at its publisher.
@@ -136,6 +340,10 @@ impl Tally {
             }
         };
         self.counters.merge(&other.counters);
+        add(&mut self.rpcs, &other.rpcs);
+        self.rpc_bytes += other.rpc_bytes;
+        self.queries.merge(&other.queries);
+        self.samples.merge(&other.samples);
         add(&mut self.frames, &other.frames);
         add(&mut self.bytes, &other.bytes);
         add(&mut self.network, &other.network);

@@ -1,10 +1,13 @@
 //! Whole runs, compared by digest: every engine, any number of threads, with and without encoding, remembering verdicts
 //! or not, over random scenarios. Each case crosses lanes (1,024 peers) when threads matter.
 
-use hyperspace_protocol::gossip;
+use hyperspace_protocol::ring::Vnodes;
 use hyperspace_protocol::time::Duration;
+use hyperspace_protocol::{card, gossip, kad};
+use hyperspace_sim::churn::{Begin, Churn, Lifetime};
 use hyperspace_sim::scenario::{
-    Action, Behaviour, Cost, Group, Latency, LinkKind, Regions, Scenario, Side, Topology, Workload,
+    Action, Behaviour, CardTopics, CardsWorkload, Cost, Dht, DhtStart, Group, GroupChurn, Latency, LinkKind,
+    Lookups, RecordKind, Records, RingWorkload, Scenario, Side, Topology, Workload,
 };
 use hyperspace_sim::{EngineKind, Outcome, RunOptions, Simulation};
 use proptest::prelude::*;
@@ -39,23 +42,16 @@ fn all_agree(scenario: &Scenario) -> Outcome {
 }
 
 fn group(name: &str, count: u32, behaviour: Behaviour) -> Group {
-    Group {
-        name: name.into(),
-        count,
-        behaviour,
-        start: Duration::ZERO,
-        dials: 0,
-        ips: 0,
-        regions: Regions::Even,
-    }
+    Group { behaviour, ..Group::new(name, count) }
 }
 
 fn latency() -> impl Strategy<Value = Latency> {
     prop_oneof![
         (1u64..50).prop_map(|n| Latency::Constant(ms(n))),
         (1u64..50, 50u64..200).prop_map(|(a, b)| Latency::Uniform(ms(a), ms(b))),
-        Just(Latency::Aws2019),
-        Just(Latency::Simblock2019),
+        Just(Latency::aws_2019()),
+        Just(Latency::simblock_2019()),
+        Just(Latency::bootstrap_6()),
     ]
 }
 
@@ -83,6 +79,7 @@ prop_compose! {
         (frame_us, verify_us) in (prop_oneof![Just(0u64), 1u64..200], prop_oneof![Just(0u64), 1u64..5_000]),
         envelopes in any::<bool>(),
         timeout in 500u64..3_000,
+        one_way in any::<bool>(),
     ) -> Scenario {
         let mut s = Scenario::example();
         s.run.seed = seed;
@@ -123,16 +120,92 @@ prop_compose! {
             length: ms(cut_for).min(ms(9_000 - cut_at)),
             a: Side::Share(0.5),
             b: Side::Rest,
+            one_way,
         }];
         s
     }
 }
 
+prop_compose! {
+    /// Peers that come and go, a DHT, cards, a ring, NATs, lines and clocks that are off, over the same worlds.
+    fn discoveries()(
+        mut s in scenarios(),
+        (session, offline) in (200u64..9_000, 200u64..4_000),
+        (crash, keeps_state, steady) in (0.0..1.0, any::<bool>(), any::<bool>()),
+        churns in any::<bool>(),
+        nats in 0u32..20,
+        hole_punching in 0.0..1.0,
+        profile in prop::sample::select(kad::Config::PROFILES.to_vec()),
+        (paths, dial_round_trips) in (1usize..4, 0u32..4),
+        perfect in any::<bool>(),
+        buckets in prop_oneof![Just(None), (1u32..5).prop_map(Some)],
+        kbits in prop_oneof![Just(0u64), 300u64..3_000],
+        (skew, drift) in (prop_oneof![Just(0u64), 0u64..500], prop_oneof![Just(0.0), 0.0..0.01]),
+        (duplicate, reorder) in (0.0..0.3, 0.0..0.3),
+        kind in prop::sample::select(vec![RecordKind::Providers, RecordKind::Values]),
+        hostile in prop::sample::select(vec![
+            Behaviour::SybilFlood, Behaviour::DhtSybil, Behaviour::ProviderFlood,
+        ]),
+    ) -> Scenario {
+        let config = kad::Config {
+            paths,
+            refresh_interval: ms(3_000),
+            request_timeout: ms(1_500),
+            replicate_interval: ms(2_500),
+            republish_interval: ms(2_000),
+            ..kad::Config::profile(profile).expect("listed")
+        };
+        let start = if perfect { DhtStart::Perfect } else { DhtStart::Join };
+        s.dht = Some(Dht { config, start, bootstrap: 3, dial_round_trips });
+        s.cards = card::Config { heartbeat_interval: ms(700), ttl: ms(2_100), ..card::Config::default() };
+        s.run.graph = true;
+        if s.network.link == LinkKind::Datagram {
+            (s.network.duplicate, s.network.reorder) = (duplicate, reorder);
+        }
+        for group in s.groups.iter_mut().filter(|g| g.behaviour != Behaviour::Honest) {
+            group.behaviour = hostile;
+        }
+        if nats > 0 {
+            s.groups.push(Group { nat: true, ..group("nat", nats, Behaviour::Honest) });
+            s.groups.push(Group { relay: true, ..group("relay", 2, Behaviour::Honest) });
+            s.network.hole_punching = hole_punching;
+            s.network.relay_reservations = 6;
+        }
+        for (index, group) in s.groups.iter_mut().enumerate().filter(|(_, g)| g.behaviour == Behaviour::Honest) {
+            (group.upload, group.download) = (kbits * 1_000, kbits * 3_000);
+            (group.clock_skew, group.clock_drift) = (ms(skew), drift);
+            if churns && index != 1 {
+                let lifetime = |mean| Lifetime::Exponential { mean: ms(mean) };
+                let begin = if steady { Begin::Steady } else { Begin::Up };
+                let (session, offline) = (lifetime(session), lifetime(offline));
+                group.churn = Some(GroupChurn::Drawn(Churn { session, offline, crash, keeps_state, begin }));
+            }
+        }
+        let (group, interval, start, stop) = (0, ms(130), ms(1_500), ms(8_000));
+        let topics = buckets.map_or(CardTopics::PerPeer, CardTopics::Buckets);
+        s.workloads.extend([
+            Workload::Lookups(Lookups { group, interval, start, stop, count: 0 }),
+            Workload::Records(Records {
+                kind, group, keys: 10, copies: if kind == RecordKind::Values { 1 } else { 3 }, size: 300,
+                start, ask: ms(4_000), interval, stop,
+            }),
+            Workload::Cards(CardsWorkload { group, followers: group, follow: 5, topics }),
+            Workload::Ring(RingWorkload { group, vnodes: Vnodes::default(), keys: 500, replicas: 3 }),
+        ]);
+        s
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn every_engine_comes_to_the_same_result(scenario in scenarios()) {
+        all_agree(&scenario);
+    }
+
+    #[test]
+    fn so_it_does_with_churn_and_discovery(scenario in discoveries()) {
         all_agree(&scenario);
     }
 }

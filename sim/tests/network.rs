@@ -40,7 +40,7 @@ fn run(scenario: &Scenario) -> Report {
 }
 
 fn cut(at: u64, length: u64) -> Action {
-    Action::Partition { at: ms(at), length: ms(length), a: Side::Share(0.5), b: Side::Rest }
+    Action::Partition { at: ms(at), length: ms(length), a: Side::Share(0.5), b: Side::Rest, one_way: false }
 }
 
 #[test]

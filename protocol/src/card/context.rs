@@ -114,11 +114,14 @@ pub enum Count {
     Evicted,
     /// A change of our card, or a request for it, soon after it was published: the card waits.
     CardHeld,
+    /// A peer's answer that was not asked for, came twice, too late, or from somebody else. The driver of the machines
+    /// pairs answers with requests, and counts it.
+    Unasked,
 }
 
 impl Count {
     /// How many kinds there are.
-    pub const KINDS: usize = 10;
+    pub const KINDS: usize = 11;
     /// All kinds with the name they have in reports, in the order of [`Count`] as an index.
     pub const NAMES: [(Self, &'static str); Self::KINDS] = [
         (Self::Malformed, "card_malformed"),
@@ -131,6 +134,7 @@ impl Count {
         (Self::Expired, "card_expired"),
         (Self::Evicted, "card_evicted"),
         (Self::CardHeld, "card_held"),
+        (Self::Unasked, "card_unasked"),
     ];
 }
 

@@ -3,6 +3,8 @@
 //! The spec names members but no bounds: all bounds here are ours. They keep a card well below the 60 KiB of an envelope
 //! and 64 followed cards below 2 MiB of text. Members that we do not know are ignored, but count for the card's hash.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -157,7 +159,7 @@ pub enum Payload {
     /// It has a member `cardHash`.
     Heartbeat(Heartbeat),
     /// Anything else must be a card.
-    Card(Published),
+    Card(Arc<Published>),
 }
 
 impl Payload {
@@ -174,7 +176,7 @@ impl Payload {
         let text = canonical(d)?;
         let kind: Kind = serde_json::from_str(&text).map_err(|_| CardError::Json)?;
         if kind.hash.is_none() {
-            return Published::from_canonical(&text).map(Self::Card);
+            return Published::from_canonical(&text).map(|card| Self::Card(Arc::new(card)));
         }
         let heartbeat: Heartbeat = serde_json::from_str(&text).map_err(|_| CardError::Json)?;
         check_seq(heartbeat.seq)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::context::{Context, Count, Output};
-use super::payload::{Heartbeat, Payload};
+use super::payload::{CardError, Heartbeat, Payload};
 use super::published::Published;
 use super::store::{Beat, Followed, Heard, Store};
 use crate::identity::PeerId;
@@ -39,16 +39,17 @@ impl Tracker {
     /// have to go for it. Call it before [`Tracker::on_card`] for a card that a lookup found.
     pub fn follow(&mut self, cx: &mut Context<'_>, peer: PeerId) {
         self.expire(cx);
-        match self.store.follow(cx.now, peer, cx.config.followed_max) {
-            Followed::Known => return,
-            Followed::Added => {}
-            Followed::Replaced(evicted) => {
-                self.asked.remove(&evicted);
-                cx.count(Count::Evicted);
-                cx.out.push(Output::Unsubscribe(evicted));
-            }
+        let followed = self.store.follow(cx.now, peer, cx.config.followed_max);
+        if followed == Followed::Known {
+            return;
         }
+        // First of all, lest a topic that the two share is left and joined again.
         cx.out.push(Output::Subscribe(peer));
+        if let Followed::Replaced(evicted) = followed {
+            self.asked.remove(&evicted);
+            cx.count(Count::Evicted);
+            cx.out.push(Output::Unsubscribe(evicted));
+        }
     }
 
     /// No more of this peer.
@@ -62,14 +63,23 @@ impl Tracker {
 
     /// The `d` of an envelope that `from` signed just now on its topic.
     pub fn on_text(&mut self, cx: &mut Context<'_>, from: PeerId, d: &str) {
+        // What nobody asked for is not worth parsing.
+        if self.store.is_followed(&from) {
+            self.on_payload(cx, from, Payload::parse(d));
+        } else {
+            cx.count(Count::NotFollowed);
+        }
+    }
+
+    /// The same, for a driver that parses a message once for many peers.
+    pub fn on_payload(&mut self, cx: &mut Context<'_>, from: PeerId, payload: Result<Payload, CardError>) {
         if !self.store.is_followed(&from) {
-            // Not worth parsing.
             cx.count(Count::NotFollowed);
             return;
         }
-        match Payload::parse(d) {
+        match payload {
             Ok(Payload::Heartbeat(heartbeat)) => self.on_heartbeat(cx, from, &heartbeat),
-            Ok(Payload::Card(card)) => self.on_card(cx, from, Arc::new(card), Duration::ZERO),
+            Ok(Payload::Card(card)) => self.on_card(cx, from, card, Duration::ZERO),
             Err(_) => cx.count(Count::Malformed),
         }
     }

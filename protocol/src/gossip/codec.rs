@@ -9,10 +9,12 @@ use super::frame::{Frame, Ihave, Prune};
 use crate::identity::PeerId;
 use crate::machine::{Message, TopicRef};
 use crate::time::Duration;
+pub use crate::wire::field;
 use crate::wire::pubsub::{
     self, ControlGraft, ControlIdontwant, ControlIhave, ControlIwant, ControlMessage, ControlPrune, PeerInfo,
     Rpc, SubOpts,
 };
+use crate::wire::varint;
 
 /// What a driver's handles stand for on the wire.
 pub trait Names<M: Message> {
@@ -112,23 +114,13 @@ pub fn encoded_len<M: Message>(frame: &Frame<M>, names: &impl Names<M>) -> usize
         Frame::Subscriptions(changes) => changes.iter().map(|(t, _)| field(2 + topic(*t))).sum(),
         Frame::Graft(t) => control(topic(*t)),
         Frame::Prune(p) => {
-            let backoff = p.backoff.map_or(0, |b| 1 + varint(b.as_secs() as usize));
+            let backoff = p.backoff.map_or(0, |b| 1 + varint(b.as_secs()));
             control(topic(p.topic) + backoff + p.px.len() * field(field(PeerId::MULTIHASH_LEN)))
         }
         Frame::Ihave(i) => control(topic(i.topic) + ids(&i.ids)),
         Frame::Iwant(wanted) => control(ids(wanted)),
         Frame::Idontwant(id) => control(field(names.id_len(id))),
     }
-}
-
-/// Bytes of a length-delimited field of `len` bytes with a tag below 16.
-pub const fn field(len: usize) -> usize {
-    1 + varint(len) + len
-}
-
-const fn varint(value: usize) -> usize {
-    let bits = usize::BITS - value.leading_zeros();
-    if bits == 0 { 1 } else { bits.div_ceil(7) as usize }
 }
 
 #[cfg(test)]

@@ -204,6 +204,11 @@ impl<M: Message> Gossip<M> {
         self.mesh(topic).map(|m| &m.peers[..])
     }
 
+    /// Every subscribed topic with its mesh links, in the order of subscription.
+    pub fn meshes(&self) -> impl Iterator<Item = (TopicRef, &[PeerRef])> {
+        self.topics.iter().map(|m| (m.topic, &m.peers[..]))
+    }
+
     /// Every neighbour with its score.
     pub fn scores<'a>(&'a self, config: &'a PeerConfig) -> impl Iterator<Item = (PeerRef, f64)> + 'a {
         self.neighbours.iter().map(|(peer, _)| (peer, self.score(config, peer)))

@@ -7,11 +7,13 @@ use super::cache::SeenIds;
 use super::codec::Names;
 use super::frame::{Frame, Ihave, Prune};
 use super::{Config, Gossip, Verdict};
+use crate::card;
 use crate::config::Config as PeerConfig;
 use crate::envelope::ReplayConfig;
 use crate::identity::PeerId;
+use crate::kad::{self, KadKey, Key};
 use crate::machine::{
-    Context, Count, Counters, Inspection, Message, Output, PeerInfo, PeerRef, Services, TopicRef,
+    Context, Count, Counted, Inspection, Message, Output, PeerInfo, PeerRef, Services, TopicRef,
 };
 use crate::rng::Stream;
 use crate::time::{Duration, Instant, UnixMillis};
@@ -31,6 +33,7 @@ impl Message for Text {
     type Nonce = u32;
     type Seen = SeenIds<u32>;
     type Nonces = SeenIds<u32>;
+    type Contact = u32;
     fn id(&self) -> u32 {
         self.number
     }
@@ -48,6 +51,15 @@ pub(super) fn message(number: u32, topic: u32) -> Text {
 }
 
 struct Authors;
+
+impl kad::Services<u32> for Authors {
+    fn key(&self, contact: u32) -> KadKey {
+        KadKey::of_peer(&peer_id(contact))
+    }
+    fn id(&self, contact: u32) -> Key {
+        Key::of_peer(&peer_id(contact))
+    }
+}
 
 impl Services<Text> for Authors {
     fn inspect(&self, _: &Text) -> Inspection<u32> {
@@ -71,14 +83,15 @@ pub(super) struct Lab {
     pub(super) config: PeerConfig,
     pub(super) now: Instant,
     rng: Stream,
-    counters: Counters,
+    counters: Counted,
 }
 
 impl Lab {
     /// A started machine.
     pub(super) fn new(gossip: Config) -> Self {
-        let config = PeerConfig { gossip, replay: ReplayConfig::default() };
-        let (rng, counters) = (Stream::new(1, 1), Counters::default());
+        let config =
+            PeerConfig { gossip, replay: ReplayConfig::default(), dht: None, cards: card::Config::default() };
+        let (rng, counters) = (Stream::new(1, 1), Counted::default());
         let mut lab = Self { gossip: Gossip::default(), config, now: Instant::ZERO, rng, counters };
         lab.run(|g, cx| g.start(cx));
         lab
@@ -112,6 +125,7 @@ impl Lab {
     ) -> Vec<Output<Text>> {
         let mut out = Vec::new();
         let mut cx = Context {
+            own: u32::MAX,
             now: self.now,
             unix: UnixMillis(0),
             config: &self.config,
@@ -207,7 +221,7 @@ impl Lab {
     }
 
     pub(super) fn count(&self, what: Count) -> u64 {
-        self.counters.get(what)
+        self.counters.peer.get(what)
     }
 }
 
@@ -260,13 +274,7 @@ pub(super) fn all_get(out: &[Output<Text>], frame: &Frame<Text>) -> Vec<u32> {
 pub(super) fn receivers(out: &[Output<Text>], wanted: impl Fn(&Frame<Text>) -> bool) -> Vec<u32> {
     let mut to: Vec<u32> = out
         .iter()
-        .filter_map(|o| match o {
-            Output::Send { to, frame } if wanted(frame) => Some(to.0),
-            Output::Send { .. }
-            | Output::Deliver { .. }
-            | Output::Connect { .. }
-            | Output::Disconnect { .. } => None,
-        })
+        .filter_map(|o| if let Output::Send { to, frame } = o { wanted(frame).then_some(to.0) } else { None })
         .collect();
     to.sort_unstable();
     to

@@ -46,7 +46,10 @@ impl<C: Contact> Kad<C> {
     }
 
     fn failed(&mut self, cx: &mut Context<'_, C>, pending: &Pending<C>) {
-        self.table.failed(&cx.own_key(), pending.to, cx.config, cx.services);
+        // Who does not confirm a value may just not store it: that says nothing of whether it is there.
+        if !matches!(pending.purpose, Purpose::Store(_) | Purpose::Correct) {
+            self.table.failed(&cx.own_key(), pending.to, cx.config, cx.services);
+        }
         match pending.purpose {
             Purpose::Step(id) => {
                 if let Some(mut query) = self.take_query(id) {

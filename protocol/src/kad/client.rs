@@ -4,7 +4,7 @@ use super::context::{Contact, Context, Count};
 use super::message::{Outcome, Output, QueryId, QueryStats, Record, Request, RequestId};
 use super::paths::Lookup;
 use super::query::{Limits, Step};
-use super::refresh::Origin;
+use super::refresh::{Origin, after};
 use super::{Config, Kad, KadKey, Key};
 use crate::time::Instant;
 
@@ -139,13 +139,22 @@ impl<C: Contact> Kad<C> {
     /// # Errors
     /// [`Error::Busy`], [`Error::TooLong`] or [`Error::TooMany`].
     pub fn put_value(&mut self, cx: &mut Context<'_, C>, key: Key, value: &[u8]) -> Result<QueryId, Error> {
-        if value.len() > cx.config.value_bytes_max {
-            return Err(Error::TooLong(value.len()));
-        }
+        let record = own_record(cx.config, key, value)?;
         self.has_room(cx.config)?;
-        let record = Record { key, value: value.into(), ttl: None };
-        self.keep_value(cx, &record)?;
+        self.remember_value(cx, &record, after(cx.now, cx.config.republish_interval))?;
         self.query(cx, Goal::PutValue(record))
+    }
+
+    /// Puts a value as [`Kad::put_value`] does, but as part of the machine's own upkeep: one after the other, and as
+    /// soon as there is anybody to put it at. Nobody is told of its end, and [`Config::queries_max`] is not touched.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] or [`Error::TooMany`].
+    pub fn keep_value(&mut self, cx: &mut Context<'_, C>, key: Key, value: &[u8]) -> Result<(), Error> {
+        let record = own_record(cx.config, key, value)?;
+        self.remember_value(cx, &record, cx.now)?;
+        self.settle(cx);
+        Ok(())
     }
 
     /// Tells the `k` closest peers that we provide a key, now and every [`Config::reprovide_interval`] until
@@ -155,8 +164,18 @@ impl<C: Contact> Kad<C> {
     /// [`Error::Busy`] or [`Error::TooMany`].
     pub fn provide(&mut self, cx: &mut Context<'_, C>, key: Key) -> Result<QueryId, Error> {
         self.has_room(cx.config)?;
-        self.keep_provided(cx, &key)?;
+        self.remember_provided(cx, &key, after(cx.now, cx.config.reprovide_interval))?;
         self.query(cx, Goal::Provide(key))
+    }
+
+    /// Provides a key as [`Kad::provide`] does, but as [`Kad::keep_value`] puts a value.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`].
+    pub fn keep_providing(&mut self, cx: &mut Context<'_, C>, key: &Key) -> Result<(), Error> {
+        self.remember_provided(cx, key, cx.now)?;
+        self.settle(cx);
+        Ok(())
     }
 
     fn has_room(&self, config: &Config) -> Result<(), Error> {
@@ -342,4 +361,11 @@ impl<C: Contact> Kad<C> {
         self.next_request = self.next_request.wrapping_add(1);
         id
     }
+}
+
+fn own_record(config: &Config, key: Key, value: &[u8]) -> Result<Record, Error> {
+    if value.len() > config.value_bytes_max {
+        return Err(Error::TooLong(value.len()));
+    }
+    Ok(Record { key, value: value.into(), ttl: None })
 }

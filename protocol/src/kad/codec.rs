@@ -7,6 +7,7 @@ use super::message::{Record, Request, Response};
 use crate::identity::PeerId;
 use crate::time::Duration;
 use crate::wire::kad::{self, Message, MessageType, Peer};
+use crate::wire::{field, varint};
 
 /// What a driver's handles stand for on the wire.
 pub trait Names<C> {
@@ -15,6 +16,10 @@ pub trait Names<C> {
     /// Its multiaddresses, binary, to be told to others.
     fn addresses(&self, _contact: C) -> Vec<Vec<u8>> {
         Vec::new()
+    }
+    /// How many bytes those take in a message, each of them a [`field`]. By default they are made to be counted.
+    fn addresses_len(&self, contact: C) -> usize {
+        self.addresses(contact).iter().map(|address| field(address.len())).sum()
     }
     /// The contact of an id that a peer named with these addresses; `None` for one that this driver does not take up.
     /// It sees at most [`Limits::peers`](crate::wire::kad::Limits::peers) of them per message, and has to bound what it
@@ -39,6 +44,16 @@ pub fn encode_request<C: Copy>(request: &Request<C>, names: &impl Names<C>) -> M
         Request::PutValue(record) => message.record = Some(stored(record)),
     }
     message
+}
+
+/// How long [`encode_request`]'s message is, without making it.
+pub fn request_len<C: Copy>(request: &Request<C>, names: &impl Names<C>) -> usize {
+    let about = |key: &Key| KIND_LEN + field(key.bytes().len());
+    match request {
+        Request::FindNode(key) | Request::GetValue(key) | Request::GetProviders(key) => about(key),
+        Request::AddProvider { key, providers } => about(key) + peers_len(providers, names),
+        Request::PutValue(record) => about(&record.key) + stored_len(record),
+    }
 }
 
 /// The request in a message; `None` for a PING and for what lacks a field it needs or contradicts itself.
@@ -77,6 +92,21 @@ pub fn encode_response<C: Copy>(request: &Message, response: &Response<C>, names
     message
 }
 
+/// How long [`encode_response`]'s message is, without making it. `request` is the length of the message that it
+/// answers, and counts only for [`Response::Stored`], its echo.
+pub fn response_len<C: Copy>(request: usize, response: &Response<C>, names: &impl Names<C>) -> usize {
+    match response {
+        Response::Stored => request,
+        Response::Nodes { closer } => KIND_LEN + peers_len(closer, names),
+        Response::Value { record, closer } => {
+            KIND_LEN + record.as_ref().map_or(0, stored_len) + peers_len(closer, names)
+        }
+        Response::Providers { providers, closer } => {
+            KIND_LEN + peers_len(providers, names) + peers_len(closer, names)
+        }
+    }
+}
+
 /// The response in a message; `None` for a kind that has none.
 pub fn decode_response<C>(message: &Message, names: &impl Names<C>) -> Option<Response<C>> {
     let closer = || contacts(&message.closer_peers, names);
@@ -95,6 +125,9 @@ fn typed(kind: MessageType) -> Message {
     Message { r#type: Some(kind.into()), ..Message::default() }
 }
 
+/// Bytes of a message's kind: tag and number.
+const KIND_LEN: usize = 2;
+
 /// As in proto3 an absent kind is the first one.
 fn kind(message: &Message) -> Option<MessageType> {
     MessageType::try_from(message.r#type.unwrap_or_default()).ok()
@@ -109,6 +142,10 @@ fn peers<C: Copy>(contacts: &[C], names: &impl Names<C>) -> Vec<Peer> {
     contacts.iter().map(peer).collect()
 }
 
+fn peers_len<C: Copy>(contacts: &[C], names: &impl Names<C>) -> usize {
+    contacts.iter().map(|c| field(field(PeerId::MULTIHASH_LEN) + names.addresses_len(*c))).sum()
+}
+
 /// Ids of other key types than Ed25519 are left out (decision E7).
 fn contacts<C>(peers: &[Peer], names: &impl Names<C>) -> Vec<C> {
     let contact = |p: &Peer| names.find(&PeerId::from_multihash(p.id.as_deref()?).ok()?, &p.addrs);
@@ -116,15 +153,23 @@ fn contacts<C>(peers: &[Peer], names: &impl Names<C>) -> Vec<C> {
 }
 
 fn stored(record: &Record) -> kad::Record {
-    // In whole seconds, rounded up: zero would be no limit.
-    let seconds =
-        |ttl: Duration| u32::try_from(ttl.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX).max(1);
     kad::Record {
         key: Some(record.key.bytes().to_vec()),
         value: Some(record.value.to_vec()),
-        ttl: record.ttl.map(seconds),
+        ttl: record.ttl.map(in_seconds),
         ..kad::Record::default()
     }
+}
+
+fn stored_len(record: &Record) -> usize {
+    // The tag of `ttl`, 777, takes two bytes.
+    let ttl = record.ttl.map_or(0, |ttl| 2 + varint(in_seconds(ttl).into()));
+    field(field(record.key.bytes().len()) + field(record.value.len()) + ttl)
+}
+
+/// In whole seconds, rounded up: zero would be no limit.
+fn in_seconds(ttl: Duration) -> u32 {
+    u32::try_from(ttl.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX).max(1)
 }
 
 fn record(message: &Message) -> Option<Record> {
@@ -138,6 +183,9 @@ fn record(message: &Message) -> Option<Record> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
     use crate::wire::kad::Limits;
 
@@ -227,5 +275,68 @@ mod tests {
             decode_response::<u8>(&message, &Ten),
             Some(Response::Value { record: Some(record(None)), closer: Vec::new() })
         );
+    }
+
+    /// A contact `n` has `n` addresses of up to 200 bytes.
+    struct Many;
+
+    impl Names<u8> for Many {
+        fn id(&self, contact: u8) -> PeerId {
+            PeerId::from_public_key([contact; 32])
+        }
+        fn addresses(&self, contact: u8) -> Vec<Vec<u8>> {
+            (0..contact).map(|i| vec![4; usize::from(i) * 67 % 201]).collect()
+        }
+        fn find(&self, _: &PeerId, _: &[Vec<u8>]) -> Option<u8> {
+            None
+        }
+    }
+
+    fn any_key() -> impl Strategy<Value = Key> {
+        vec(any::<u8>(), 0..300).prop_map(|bytes| Key::new(&bytes))
+    }
+
+    /// Lengths on both sides of where a length's own length grows.
+    fn any_record() -> impl Strategy<Value = Record> {
+        let length = prop_oneof![0usize..300, 16_000usize..17_000];
+        let ttl = prop_oneof![any::<u64>(), 0u64..1 << 40];
+        (any_key(), length, prop::option::of(ttl)).prop_map(|(key, length, ttl)| Record {
+            key,
+            value: vec![0; length].into(),
+            ttl: ttl.map(Duration::from_nanos),
+        })
+    }
+
+    fn any_request() -> impl Strategy<Value = Request<u8>> {
+        prop_oneof![
+            any_key().prop_map(Request::FindNode),
+            any_key().prop_map(Request::GetValue),
+            any_key().prop_map(Request::GetProviders),
+            any_record().prop_map(Request::PutValue),
+            (any_key(), vec(0u8..5, 0..30))
+                .prop_map(|(key, providers)| Request::AddProvider { key, providers }),
+        ]
+    }
+
+    fn any_response() -> impl Strategy<Value = Response<u8>> {
+        let peers = || vec(0u8..5, 0..30);
+        prop_oneof![
+            Just(Response::Stored),
+            peers().prop_map(|closer| Response::Nodes { closer }),
+            (prop::option::of(any_record()), peers())
+                .prop_map(|(record, closer)| Response::Value { record, closer }),
+            (peers(), peers()).prop_map(|(providers, closer)| Response::Providers { providers, closer }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn messages_have_the_length_they_are_said_to_have(request in any_request(), response in any_response()) {
+            let message = encode_request(&request, &Many);
+            let length = request_len(&request, &Many);
+            prop_assert_eq!(length, message.emit().len());
+            let answer = encode_response(&message, &response, &Many);
+            prop_assert_eq!(response_len(length, &response, &Many), answer.emit().len());
+        }
     }
 }

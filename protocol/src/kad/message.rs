@@ -91,8 +91,7 @@ pub enum Response<C> {
     },
 }
 
-/// Something the machine wants done. `Peer` is to map these to its own outputs: a request and a response are frames to
-/// a contact (a driver dials one that is not connected), the end of a query goes to the application.
+/// Something the machine wants done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output<C> {
     /// Send a request. Answer with `on_response`, or with `on_failure` if it cannot be sent; of a request without

@@ -1,6 +1,6 @@
 //! Kademlia as one sans-IO machine: libp2p's DHT (libp2p/specs kad-dht), with S/Kademlia's disjoint paths.
 //!
-//! [`Kad`] is to be a child of [`Peer`](crate::peer::Peer): plain calls in, requests, responses and results out through
+//! [`Kad`] is a child of [`Peer`](crate::peer::Peer): plain calls in, requests, responses and results out through
 //! the [`Context`]. A driver
 //!
 //! 1. calls [`Kad::start`] once, and [`Kad::on_seen`] for each authenticated contact that serves the DHT (libp2p's
@@ -156,6 +156,27 @@ impl<C: Contact> Kad<C> {
         self.settle(cx);
     }
 
+    /// The machine after a crash of its process: with its table and stores, without queries and requests. Start it
+    /// again, and [`Kad::bootstrap`] it if it shall look around at once.
+    pub fn restarted(mut self) -> Self {
+        if let Some(store) = &mut self.store {
+            store.wake();
+        }
+        self.table.forget_probes();
+        Self { refresh: Refresh::default(), due: Instant::FAR_FUTURE, work: None, ..self }
+    }
+
+    /// The machine after a crash that left nothing. Only its numbers go on, so that no late response to its former self
+    /// passes for one of now.
+    pub fn forgotten(&self) -> Self {
+        Self { next_query: self.next_query, next_request: self.next_request, ..Self::default() }
+    }
+
+    /// The number that the next query will have.
+    pub fn next_query(&self) -> QueryId {
+        QueryId(self.next_query)
+    }
+
     /// The routing table.
     pub fn table(&self) -> &Table<C> {
         &self.table
@@ -190,9 +211,7 @@ impl<C: Contact> Kad<C> {
     fn seen(&mut self, cx: &mut Context<'_, C>, contact: C) {
         let (own, first) = (cx.own_key(), self.table.is_empty());
         match self.table.seen(&own, contact, cx.config, cx.services) {
-            Seen::Added if first && !cx.config.refresh_interval.is_zero() => {
-                self.refresh.next = self.refresh.next.min(cx.now + cx.config.bootstrap_delay);
-            }
+            Seen::Added if first => self.met_somebody(cx),
             Seen::Known | Seen::Added | Seen::Own => {}
             Seen::GroupFull => cx.count(Count::GroupFull),
             Seen::Full => cx.count(Count::BucketFull),

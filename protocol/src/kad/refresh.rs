@@ -85,10 +85,22 @@ impl<C: Contact> Store<C> {
         self.due = self.due.min(now + wait);
     }
 
-    /// What to do next, if anything; else sets when that will change.
-    fn next(&mut self, now: Instant, config: &Config, rng: &mut Stream) -> Option<Goal> {
+    /// The process started again: no query of ours is on its way, and something may be overdue.
+    pub(super) fn wake(&mut self) {
+        (self.due, self.running) = (Instant::ZERO, false);
+    }
+
+    /// What to do next, if anything; else sets when that will change. Alone it throws away what has expired and lets
+    /// the rest wait for [`Kad::met_somebody`].
+    fn next(&mut self, now: Instant, alone: bool, config: &Config, rng: &mut Stream) -> Option<Goal> {
         self.records.sweep(now);
         self.providers.sweep(now);
+        let empty = self.records.is_empty() && self.providers.is_empty();
+        let sweep = if empty { Instant::FAR_FUTURE } else { now + config.sweep_interval };
+        if alone {
+            self.due = sweep;
+            return None;
+        }
         if let Some(mine) = self.values.values_mut().find(|v| v.next <= now) {
             mine.next = after(now, config.republish_interval);
             return Some(Goal::PutValue(mine.item.clone()));
@@ -101,14 +113,12 @@ impl<C: Contact> Store<C> {
             return Some(Goal::PutValue(record));
         }
         let own = self.values.values().map(|v| v.next).chain(self.provided.values().map(|p| p.next)).min();
-        let empty = self.records.is_empty() && self.providers.is_empty();
-        let sweep = if empty { Instant::FAR_FUTURE } else { now + config.sweep_interval };
         self.due = own.unwrap_or(Instant::FAR_FUTURE).min(self.records.due()).min(sweep);
         None
     }
 }
 
-fn after(now: Instant, interval: Duration) -> Instant {
+pub(super) fn after(now: Instant, interval: Duration) -> Instant {
     if interval.is_zero() { Instant::FAR_FUTURE } else { now + interval }
 }
 
@@ -125,7 +135,7 @@ impl<C: Contact> Kad<C> {
         if store.running || cx.now < store.due {
             return None;
         }
-        let goal = store.next(cx.now, cx.config, cx.rng)?;
+        let goal = store.next(cx.now, self.table.is_empty(), cx.config, cx.rng)?;
         store.running = true;
         Some((goal, Origin::Store))
     }
@@ -152,6 +162,16 @@ impl<C: Contact> Kad<C> {
                 self.refresh.stage = depth as u8 + 3;
                 Some(key_at_depth(&cx.own_key(), depth, cx.rng))
             }
+        }
+    }
+
+    /// The table has its first contact: the first refresh is near, and what is to be put has somebody to go to.
+    pub(super) fn met_somebody(&mut self, cx: &Context<'_, C>) {
+        if !cx.config.refresh_interval.is_zero() {
+            self.refresh.next = self.refresh.next.min(cx.now + cx.config.bootstrap_delay);
+        }
+        if let Some(store) = &mut self.store {
+            store.due = store.due.min(cx.now);
         }
     }
 
@@ -189,10 +209,14 @@ impl<C: Contact> Kad<C> {
         })
     }
 
-    /// Remembers a value of our own, to put it again.
-    pub(super) fn keep_value(&mut self, cx: &Context<'_, C>, record: &Record) -> Result<(), Error> {
+    /// Remembers a value of our own, to put it from `next` on.
+    pub(super) fn remember_value(
+        &mut self,
+        cx: &Context<'_, C>,
+        record: &Record,
+        next: Instant,
+    ) -> Result<(), Error> {
         let distance = cx.own_key().distance(record.key.place());
-        let next = after(cx.now, cx.config.republish_interval);
         let store = self.store_mut();
         if store.values.len() >= cx.config.own_max && !store.values.contains_key(&distance) {
             return Err(Error::TooMany(store.values.len()));
@@ -202,10 +226,14 @@ impl<C: Contact> Kad<C> {
         Ok(())
     }
 
-    /// Remembers that we provide a key, to say so again.
-    pub(super) fn keep_provided(&mut self, cx: &Context<'_, C>, key: &Key) -> Result<(), Error> {
+    /// Remembers that we provide a key, to say so from `next` on.
+    pub(super) fn remember_provided(
+        &mut self,
+        cx: &Context<'_, C>,
+        key: &Key,
+        next: Instant,
+    ) -> Result<(), Error> {
         let distance = cx.own_key().distance(key.place());
-        let next = after(cx.now, cx.config.reprovide_interval);
         let store = self.store_mut();
         if store.provided.len() >= cx.config.own_max && !store.provided.contains_key(&distance) {
             return Err(Error::TooMany(store.provided.len()));

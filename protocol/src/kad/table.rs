@@ -117,6 +117,11 @@ impl<C: Copy + Eq> Table<C> {
         }
     }
 
+    /// No probe is on its way any more.
+    pub(super) fn forget_probes(&mut self) {
+        self.buckets.iter_mut().for_each(|bucket| bucket.probing = false);
+    }
+
     /// Up to `n` contacts closest to `target`, closest first, without `except`. Stale ones are left out unless
     /// `with_stale`.
     pub fn closest(

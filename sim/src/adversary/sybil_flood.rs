@@ -43,7 +43,12 @@ impl Machine for SybilFlood {
             | Input::Frame { .. }
             | Input::Publish(_)
             | Input::Subscribe(_)
-            | Input::Unsubscribe(_) => {}
+            | Input::Unsubscribe(_)
+            | Input::Request { .. }
+            | Input::Response { .. }
+            | Input::RequestFailed { .. }
+            | Input::Discovered(_)
+            | Input::Command(_) => {}
         }
     }
 

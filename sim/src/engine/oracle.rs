@@ -6,7 +6,8 @@ use hyperspace_protocol::time::Instant;
 
 use super::{Engine, Tick};
 use crate::event::Event;
-use crate::lane::{LANE, Lane, Subject};
+use crate::host::Subject;
+use crate::lane::{LANE, Lane};
 use crate::shared::Shared;
 
 /// Time, tie, sender, sequence number, receiver.

@@ -11,7 +11,8 @@ use hyperspace_protocol::time::{Duration, Instant};
 use super::ring::{Heap, Ring};
 use super::{Engine, Tick};
 use crate::event::{Event, Payload};
-use crate::lane::{LANE, Lane, Sink, Subject};
+use crate::host::Subject;
+use crate::lane::{LANE, Lane, Sink};
 use crate::shared::Shared;
 
 const POISONED: &str = "a panic while a lock is held ends the run";

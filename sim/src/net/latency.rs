@@ -3,7 +3,6 @@
 use hyperspace_protocol::rng::{philox, purpose_key};
 use hyperspace_protocol::time::Duration;
 
-use super::regions::{one_way, region_names};
 use crate::scenario::{Latency, Network};
 
 /// Longest one-way latency that the engine carries, just above 4 s: link tables keep nanoseconds in 32 bits.
@@ -38,9 +37,7 @@ impl LatencyModel {
                 let span = high.as_nanos() - low.as_nanos() + 1;
                 Duration::from_nanos(low.as_nanos() + ((u128::from(word) * u128::from(span)) >> 64) as u64)
             }
-            Latency::Aws2019 | Latency::Simblock2019 => {
-                one_way(&self.latency, region_a.into(), region_b.into()).unwrap_or(self.minimum)
-            }
+            Latency::Regions(table) => table.one_way(region_a.into(), region_b.into()),
             Latency::Topology => self.minimum,
         };
         drawn.max(self.minimum)
@@ -50,11 +47,7 @@ impl LatencyModel {
     pub fn lower_bound(&self) -> Duration {
         let smallest = match &self.latency {
             Latency::Constant(d) | Latency::Uniform(d, _) => *d,
-            Latency::Aws2019 | Latency::Simblock2019 => {
-                let n = region_names(&self.latency).len();
-                let pairs = (0..n).flat_map(|a| (0..n).map(move |b| (a, b)));
-                pairs.filter_map(|(a, b)| one_way(&self.latency, a, b)).min().unwrap_or(self.minimum)
-            }
+            Latency::Regions(table) => table.shortest(),
             Latency::Topology => self.minimum,
         };
         smallest.max(self.minimum)
@@ -88,10 +81,10 @@ mod tests {
 
     #[test]
     fn tables_give_their_entries_exactly_and_the_floor_holds() {
-        let aws = model(Latency::Aws2019);
+        let aws = model(Latency::aws_2019());
         assert_eq!(aws.between(7, 9, 0, 1), Duration::from_micros(40_500));
         assert_eq!(aws.lower_bound(), Duration::from_millis(1));
-        let simblock = model(Latency::Simblock2019);
+        let simblock = model(Latency::simblock_2019());
         assert_eq!(simblock.between(7, 9, 3, 4), Duration::from_millis(58));
         assert_eq!(simblock.lower_bound(), Duration::from_millis(11));
         let short = model(Latency::Constant(Duration::from_micros(3)));

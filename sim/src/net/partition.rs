@@ -4,17 +4,13 @@ use hyperspace_protocol::time::Instant;
 
 use crate::scenario::{Action, Group, Regions, Scenario, Side};
 
-use super::regions::{region_names, region_shares};
-
 /// The region of peer `i` of a group (counted within the group).
 pub(crate) fn region_of(scenario: &Scenario, group: &Group, i: u32) -> u8 {
-    let regions = region_names(&scenario.network.latency).len();
-    if regions == 0 {
-        return 0;
-    }
+    let Some(table) = scenario.network.latency.table() else { return 0 };
+    let regions = table.regions().len();
     match &group.regions {
         Regions::One(r) => *r as u8,
-        Regions::Table => match region_shares(&scenario.network.latency) {
+        Regions::Table => match table.shares() {
             Some(shares) => by_share(shares, (f64::from(i) + 0.5) / f64::from(group.count)),
             None => (i as usize % regions) as u8,
         },
@@ -37,6 +33,8 @@ fn by_share(shares: &[f64], at: f64) -> u8 {
 struct Partition {
     from: Instant,
     until: Instant,
+    /// Whether only what goes from side a to side b is cut.
+    one_way: bool,
     /// By peer: 1 for side a, 2 for side b, 3 for both, 0 for neither.
     sides: Vec<u8>,
 }
@@ -48,7 +46,7 @@ pub(crate) struct Partitions(Vec<Partition>);
 impl Partitions {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let build = |action: &Action| {
-            let Action::Partition { at, length, a, b } = action;
+            let Action::Partition { at, length, a, b, one_way } = action;
             let from = Instant::ZERO + *at;
             let mut sides = vec![0; scenario.peers() as usize];
             for (side, mark, other) in [(a, 1, b), (b, 2, a)] {
@@ -58,18 +56,18 @@ impl Partitions {
                     }
                 }
             }
-            Partition { from, until: from + *length, sides }
+            Partition { from, until: from + *length, one_way: *one_way, sides }
         };
         Self(scenario.timeline.iter().map(build).collect())
     }
 
-    /// Until when nothing passes between `a` and `b`, if that is so at `now`.
+    /// Until when nothing passes from `a` to `b`, if that is so at `now`.
     #[inline]
     pub(crate) fn cut_until(&self, now: Instant, a: u32, b: u32) -> Option<Instant> {
         let mut until = None;
         for p in &self.0 {
             let sides = |from: u32, to: u32| p.sides[from as usize] & 1 != 0 && p.sides[to as usize] & 2 != 0;
-            if p.from <= now && now < p.until && (sides(a, b) || sides(b, a)) {
+            if p.from <= now && now < p.until && (sides(a, b) || !p.one_way && sides(b, a)) {
                 until = until.max(Some(p.until));
             }
         }

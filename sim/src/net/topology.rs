@@ -22,6 +22,7 @@ pub(crate) fn edges(topology: &Topology, members: &[u32], seed: u64) -> Vec<Edge
     let n = members.len() as u32;
     let stream = |i: u32| Stream::new(purpose_key(seed, "topology"), u64::from(members[i as usize]));
     let by_place: Vec<(u32, u32)> = match topology {
+        Topology::None => Vec::new(),
         Topology::KOut(k) => {
             let dials =
                 |i: u32| sample_distinct(&mut stream(i), n, *k, Some(i)).into_iter().map(move |j| (i, j));

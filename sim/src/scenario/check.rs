@@ -1,13 +1,11 @@
 //! What the values of a scenario mean together. Scenarios from files and scenarios built in Rust pass the same checks;
 //! a [`Problem`] names the key to blame, from which the loader finds the line.
 
-use hyperspace_protocol::envelope::sign::EMIT_MAX;
 use hyperspace_protocol::time::Duration;
-use hyperspace_protocol::topic::Topic;
 
 use super::metrics;
-use super::model::{Action, Behaviour, Group, Latency, Regions, Scenario, Side, Topology, Workload};
-use crate::net::{LATENCY_MAX, region_names};
+use super::model::{Action, Behaviour, Latency, LinkKind, Scenario, Side, Topology, Workload};
+use crate::net::LATENCY_MAX;
 
 /// Most links that each peer dials in a topology: a link's place has 16 bits, and as many links come in as go out. Our
 /// bound.
@@ -22,9 +20,9 @@ pub(super) struct Problem {
     pub(super) message: String,
 }
 
-type Checked = Result<(), Problem>;
+pub(super) type Checked = Result<(), Problem>;
 
-fn ensure(holds: bool, path: impl Into<String>, message: impl FnOnce() -> String) -> Checked {
+pub(super) fn ensure(holds: bool, path: impl Into<String>, message: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(Problem { path: path.into(), message: message() }) }
 }
 
@@ -67,11 +65,12 @@ impl Scenario {
         self.check_groups()?;
         self.check_topology()?;
         self.check_gossip()?;
+        self.check_discovery()?;
         for (index, workload) in self.workloads.iter().enumerate() {
             self.check_workload(&format!("workload.{index}"), workload)?;
         }
         self.check_load()?;
-        for (index, Action::Partition { at, length, a, b }) in self.timeline.iter().enumerate() {
+        for (index, Action::Partition { at, length, a, b, .. }) in self.timeline.iter().enumerate() {
             let path = format!("at.{index}");
             ensure(!length.is_zero(), format!("{path}.for"), || {
                 "a partition must last longer than 0s".into()
@@ -82,8 +81,27 @@ impl Scenario {
             self.check_sides(&path, a, b)?;
         }
         for expectation in &self.expectations {
+            self.check_measured(&expectation.metric)?;
             metrics::check_name(&expectation.metric)
                 .or_else(|message| ensure(false, "expect", || message))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a run measures something at all.
+    fn check_measured(&self, metric: &str) -> Checked {
+        let has = |wanted: fn(&Workload) -> bool| self.workloads.iter().any(wanted);
+        let needs = [
+            ("dht.", self.dht.is_some(), "a table [dht]"),
+            ("churn.", self.groups.iter().any(|g| g.churn.is_some()), "a group with churn"),
+            ("cards.", has(|w| matches!(w, Workload::Cards(_))), "a cards workload"),
+            ("ring.", has(|w| matches!(w, Workload::Ring(_))), "a ring workload"),
+            ("graph.", self.run.graph, "run.graph = true"),
+        ];
+        for (prefix, has, what) in needs {
+            ensure(has || !metric.starts_with(prefix), "expect", || {
+                format!("`{metric}` is measured only with {what}")
+            })?;
         }
         Ok(())
     }
@@ -116,14 +134,33 @@ impl Scenario {
         ensure(!network.latency_min.is_zero(), "network.latency_min", || {
             "latency_min must be above 0s: peers advance in steps of it".into()
         })?;
-        let largest = match network.latency {
-            Latency::Constant(latency) => Some(latency),
+        let largest = match &network.latency {
+            Latency::Constant(latency) => Some(*latency),
             Latency::Uniform(low, high) => {
                 ensure(low <= high, "network.latency", || format!("the range {low}..{high} is empty"))?;
-                Some(high)
+                Some(*high)
             }
-            Latency::Aws2019 | Latency::Simblock2019 | Latency::Topology => None,
+            Latency::Regions(table) => Some(table.longest()),
+            Latency::Topology => None,
         };
+        let shares = [
+            ("duplicate", network.duplicate),
+            ("reorder", network.reorder),
+            ("hole_punching", network.hole_punching),
+        ];
+        for (key, share) in shares {
+            ensure((0.0..=1.0).contains(&share), format!("network.{key}"), || {
+                format!("{key} must be a share from 0 to 1 (100%), got {share}")
+            })?;
+        }
+        for (key, share) in &shares[..2] {
+            ensure(*share == 0.0 || network.link == LinkKind::Datagram, format!("network.{key}"), || {
+                format!("a stream does not {key} frames: set link = \"datagram\"")
+            })?;
+        }
+        ensure(network.line_queue >= 65_536, "network.line_queue", || {
+            format!("line_queue must hold a frame, at least 64KiB; got {}B", network.line_queue)
+        })?;
         ensure(largest.is_none_or(|largest| !largest.is_zero()), "network.latency", || {
             "a latency must be above 0s: peers advance in steps of the smallest one".into()
         })?;
@@ -154,53 +191,8 @@ impl Scenario {
     }
 
     /// Peers of groups that take part in the topology.
-    fn dialable(&self) -> u64 {
+    pub(super) fn dialable(&self) -> u64 {
         self.groups.iter().filter(|group| group.dials == 0).map(|group| u64::from(group.count)).sum()
-    }
-
-    fn check_groups(&self) -> Checked {
-        let total: u64 = self.groups.iter().map(|group| u64::from(group.count)).sum();
-        for (index, group) in self.groups.iter().enumerate() {
-            let path = format!("group.{}", group.name);
-            name("group", &group.name).or_else(|message| ensure(false, path.as_str(), || message))?;
-            ensure(group.name != "rest" && !group.name.contains('.'), path.as_str(), || {
-                format!(
-                    "a group cannot be named `{}`: \"rest\" is a side of partitions, and dots part the keys of a path",
-                    group.name
-                )
-            })?;
-            ensure(self.groups[..index].iter().all(|other| other.name != group.name), path.as_str(), || {
-                format!("there are two groups named `{}`", group.name)
-            })?;
-            self.check_group(&path, group)?;
-        }
-        ensure(total <= Self::PEERS_MAX, largest_group(&self.groups), || {
-            format!("{total} peers are more than the {} that one world holds", Self::PEERS_MAX)
-        })?;
-        ensure(self.groups.iter().any(|group| group.behaviour == Behaviour::Honest), "group", || {
-            "no group is honest: there would be nothing to measure".into()
-        })
-    }
-
-    fn check_group(&self, path: &str, group: &Group) -> Checked {
-        ensure(group.count > 0, format!("{path}.count"), || "a group needs at least 1 peer".into())?;
-        ensure(group.start < self.run.duration, format!("{path}.start"), || {
-            format!("the group starts at {}, after the end of the run ({})", group.start, self.run.duration)
-        })?;
-        ensure(u64::from(group.dials) <= self.dialable(), format!("{path}.dials"), || {
-            format!(
-                "{} dials, but only {} peers can be dialled (those of groups without `dials`)",
-                group.dials,
-                self.dialable()
-            )
-        })?;
-        let regions = region_names(&self.network.latency);
-        let known = match group.regions {
-            Regions::Even => true,
-            Regions::Table => !regions.is_empty(),
-            Regions::One(index) => (index as usize) < regions.len(),
-        };
-        ensure(known, format!("{path}.regions"), || "the latency model has no such regions".into())
     }
 
     fn check_topology(&self) -> Checked {
@@ -208,6 +200,7 @@ impl Scenario {
         let path = "network.topology";
         ensure(peers > 0, path, || "no peer takes part in the topology: every group has `dials`".into())?;
         match &self.network.topology {
+            Topology::None => Ok(()),
             Topology::KOut(k) | Topology::Ring(k) | Topology::SmallWorld(k, _) | Topology::ScaleFree(k) => {
                 if let Topology::SmallWorld(_, share) = self.network.topology {
                     ensure((0.0..=1.0).contains(&share), path, || {
@@ -257,6 +250,23 @@ impl Scenario {
         }
     }
 
+    /// The DHT and the cards.
+    fn check_discovery(&self) -> Checked {
+        if let Some(dht) = &self.dht {
+            dht.config.check().or_else(|message| ensure(false, "dht", || message))?;
+            ensure(dht.dial_round_trips <= 20, "dht.dial_round_trips", || {
+                format!("a handshake takes at most 20 round trips, got {}", dht.dial_round_trips)
+            })?;
+            ensure((1..=64).contains(&dht.bootstrap), "dht.bootstrap", || {
+                format!("a peer learns of 1 to 64 servers when it comes up, got {}", dht.bootstrap)
+            })?;
+            ensure(self.groups.iter().any(|group| !group.nat), "dht", || {
+                "every group is behind a NAT: nobody could serve the DHT".into()
+            })?;
+        }
+        self.cards.check().or_else(|message| ensure(false, "cards", || message))
+    }
+
     fn check_gossip(&self) -> Checked {
         if let Err(message) = self.gossip.check() {
             return Err(Problem { path: "gossip".into(), message });
@@ -277,88 +287,6 @@ impl Scenario {
         })
     }
 
-    fn check_workload(&self, path: &str, workload: &Workload) -> Checked {
-        let size = match workload {
-            Workload::Publish { size, .. } | Workload::G8 { size, .. } => *size,
-        };
-        ensure((1..=Self::SIZE_MAX).contains(&size), format!("{path}.size"), || {
-            format!("a payload has 1 byte to {} (1 MiB), got {size}", Self::SIZE_MAX)
-        })?;
-        let (group, topic, interval, sources, start, stop) = match workload {
-            Workload::G8 { messages, .. } => {
-                ensure(self.network.topology == Topology::G8, format!("{path}.kind"), || {
-                    "the messages of the g8 workload are drawn with its graph: set topology = \"g8\"".into()
-                })?;
-                let last = Duration::from_millis(100).saturating_mul(u64::from(*messages).saturating_sub(1));
-                ensure(*messages > 0, format!("{path}.messages"), || {
-                    "publishes nothing: leave it out".into()
-                })?;
-                return ensure(last < self.run.duration, format!("{path}.messages"), || {
-                    format!(
-                        "message {messages} would come at {last}, after the end of the run ({})",
-                        self.run.duration
-                    )
-                });
-            }
-            Workload::Publish { group, topic, interval, sources, start, stop, .. } => {
-                (*group, topic, *interval, *sources, *start, *stop)
-            }
-        };
-        let Some(group) = self.groups.get(group as usize) else {
-            return ensure(false, format!("{path}.from"), || format!("there is no group number {group}"));
-        };
-        ensure(group.behaviour == Behaviour::Honest, format!("{path}.from"), || {
-            format!("the group `{}` is not honest: it publishes nothing", group.name)
-        })?;
-        ensure(sources <= group.count, format!("{path}.sources"), || {
-            format!("{sources} sources, but the group `{}` has {} peers", group.name, group.count)
-        })?;
-        if let Err(error) = Topic::parse(topic) {
-            return ensure(false, format!("{path}.topic"), || format!("`{topic}` is no topic: {error}"));
-        }
-        ensure(!self.envelopes || size as usize <= EMIT_MAX, format!("{path}.size"), || {
-            format!(
-                "a signed envelope has at most {EMIT_MAX} bytes, got {size}; bare payloads (validation = \"none\") may be larger"
-            )
-        })?;
-        ensure(!interval.is_zero(), format!("{path}.interval"), || "the interval must be above 0s".into())?;
-        ensure(start < stop, format!("{path}.stop"), || {
-            format!(
-                "the workload stops ({stop}) before it starts ({start}); both have defaults: end of warmup, begin of drain"
-            )
-        })?;
-        ensure(stop <= self.run.duration, format!("{path}.stop"), || {
-            format!("the workload stops at {stop}, after the end of the run ({})", self.run.duration)
-        })?;
-        ensure(group.start <= start, format!("{path}.start"), || {
-            format!("the workload starts at {start}, before its group comes up ({})", group.start)
-        })
-    }
-
-    /// All workloads together: topics and messages.
-    fn check_load(&self) -> Checked {
-        let mut topics = Vec::new();
-        let mut total = 0_u64;
-        for (index, workload) in self.workloads.iter().enumerate() {
-            total = total.saturating_add(match workload {
-                Workload::G8 { messages, .. } => u64::from(*messages),
-                Workload::Publish { topic, interval, start, stop, messages, .. } => {
-                    topics.push(topic);
-                    let all = stop.saturating_sub(*start).as_nanos().div_ceil(interval.as_nanos());
-                    if *messages == 0 { all } else { all.min(u64::from(*messages)) }
-                }
-            });
-            ensure(total <= Self::MESSAGES_MAX, format!("workload.{index}"), || {
-                format!("the workloads publish {total} messages; a run holds {}", Self::MESSAGES_MAX)
-            })?;
-        }
-        topics.sort_unstable();
-        topics.dedup();
-        ensure(topics.len() <= self.gossip.topics_max, "gossip.topics_max", || {
-            format!("{} topics, but a peer takes only {} (topics_max)", topics.len(), self.gossip.topics_max)
-        })
-    }
-
     fn check_sides(&self, path: &str, a: &Side, b: &Side) -> Checked {
         for (key, side) in [("a", a), ("b", b)] {
             let path = format!("{path}.{key}");
@@ -367,7 +295,7 @@ impl Scenario {
                     ensure((*index as usize) < self.groups.len(), path, || "no such group".into())?
                 }
                 Side::Region(index) => {
-                    let regions = region_names(&self.network.latency).len();
+                    let regions = self.network.latency.region_names().len();
                     ensure((*index as usize) < regions, path, || {
                         "the latency model has no such region".into()
                     })?;
@@ -384,10 +312,4 @@ impl Scenario {
             "two shares overlap: the other side of a share is \"rest\"".into()
         })
     }
-}
-
-/// The path to blame for too many peers.
-fn largest_group(groups: &[Group]) -> String {
-    let largest = groups.iter().max_by_key(|group| group.count);
-    largest.map_or("group".into(), |group| format!("group.{}.count", group.name))
 }

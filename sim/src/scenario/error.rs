@@ -46,12 +46,14 @@ impl Sources {
         let line_start = text[..start].rfind('\n').map_or(0, |i| i + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |i| start + i);
         end = end.min(line_end.max(start));
+        let excerpt = text[line_start..line_end].trim_end_matches('\r');
+        let shown = |at: usize| (at - line_start).min(excerpt.len());
         ScenarioError {
             source: source.clone(),
             line: 1 + text[..line_start].matches('\n').count() as u32,
-            column: 1 + text[line_start..start].chars().count() as u32,
-            excerpt: text[line_start..line_end].trim_end_matches('\r').into(),
-            span: start - line_start..end - line_start,
+            column: 1 + excerpt[..shown(start)].chars().count() as u32,
+            excerpt: excerpt.into(),
+            span: shown(start)..shown(end),
             message: shortened(fault.message),
             help: fault.help.map(shortened),
         }
@@ -103,6 +105,22 @@ pub(super) fn nearest(name: &str, valid: &[&str]) -> String {
         Some((_, candidate)) => format!("did you mean `{candidate}`?"),
         None if valid.is_empty() => "there are none here".into(),
         None => format!("valid: {}", valid.join(", ")),
+    }
+}
+
+/// A mistake in a file that a scenario names.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {message}")]
+pub struct TextError {
+    /// Line, from 1.
+    pub line: usize,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl TextError {
+    pub(super) fn new(line: usize, message: impl Into<String>) -> Self {
+        Self { line, message: message.into() }
     }
 }
 
@@ -171,3 +189,17 @@ impl fmt::Display for ScenarioError {
 }
 
 impl std::error::Error for ScenarioError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_after_what_is_shown_of_its_line_can_be_shown() {
+        let at = |at| Sources::new("f", "a = \"x\r\r\r\n").locate(Fault::new(Origin::new(0, at), "torn"));
+        for place in [9..9, 8..99] {
+            let error = at(place);
+            assert!(error.column == 7 && error.to_string().contains("--> f:1:7\n"), "{error}");
+        }
+    }
+}

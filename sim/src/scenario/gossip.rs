@@ -1,37 +1,17 @@
-//! The `[gossip]` table: a named profile, and every field of [`gossip::Config`](hyperspace_protocol::gossip::Config)
-//! under its own name.
+//! The `[gossip]` table: a named profile, the parameters of an interoperability test, and every field of
+//! [`gossip::Config`](hyperspace_protocol::gossip::Config) under its own name.
+
+use std::path::Path;
 
 use hyperspace_protocol::gossip::{Config, ScoreParams, TopicScoreParams, Version};
 use hyperspace_protocol::time::Duration;
 
 use super::error::Fault;
+use super::interop;
 use super::keys::{Field, Kind, field};
 use super::reader::{Reader, Setting, text};
-
-/// Declares, for one struct of settings, its fields, how they are read over a profile's values, and how they are
-/// written. The pattern in `$write` names every field, so that a field added to the struct does not compile without
-/// being listed here.
-macro_rules! settings {
-    ($fields:ident, $read:ident, $write:ident, $struct:ident { $($name:ident: $type:ty),+ $(,)? } also { $($rest:ident)? }
-     with { $($extra:expr),* }) => {
-        pub(super) static $fields: &[Field] = &[
-            $($extra,)*
-            $(field(stringify!($name), <$type as Setting>::KIND, concat!(
-                "`", stringify!($struct), "::", stringify!($name), "` of the protocol's Rust documentation. Default: the profile's."
-            )),)+
-        ];
-
-        fn $read(reader: &Reader<'_>, config: &mut $struct) -> Result<(), Fault> {
-            $(reader.set::<$type>(stringify!($name), &mut config.$name)?;)+
-            Ok(())
-        }
-
-        fn $write(config: &$struct, out: &mut String) {
-            let $struct { $($name,)+ $($rest: _)? } = config;
-            $(out.push_str(&format!("{} = {}\n", stringify!($name), Setting::write($name)));)+
-        }
-    };
-}
+use super::settings::settings;
+use super::topology::read_text;
 
 settings!(GOSSIP, read_config, write_config, Config {
     version: Version,
@@ -70,6 +50,7 @@ settings!(GOSSIP, read_config, write_config, Config {
     scores: bool,
 } also { score } with {
     field("profile", Kind::Choice(&Config::PROFILES), "Whose defaults: see the protocol's `Config`. Default \"hyperspace\" (our choice)."),
+    field("interop", Kind::Text, "A `params.json` of gossipsub-interop in libp2p's test-plans: what its initGossipSub instructions set replaces the profile's values, before the keys of this table do. It leaves out what is go-libp2p's default, so use it with profile = \"go\". Default: none."),
     field("validation", Kind::Choice(&VALIDATION), "\"envelope\": payloads are signed envelopes that every peer verifies; \"none\": bare bytes. Default \"envelope\", as the specification demands."),
     field("score", Kind::Table(SCORE), "Weights and thresholds of the peer score.")
 });
@@ -114,8 +95,8 @@ settings!(TOPIC_SCORE, read_topic_score, write_topic_score, TopicScoreParams {
 
 const VALIDATION: [&str; 2] = ["envelope", "none"];
 
-/// Reads `[gossip]`: the settings, and whether payloads are envelopes.
-pub(super) fn read(reader: &Reader<'_>) -> Result<(Config, bool), Fault> {
+/// Reads `[gossip]`: the settings, and whether payloads are envelopes. `base` is where the scenario's files are.
+pub(super) fn read(reader: &Reader<'_>, base: &Path) -> Result<(Config, bool), Fault> {
     let mut config = match reader.get("profile") {
         None => Config::hyperspace(),
         Some(node) => {
@@ -132,6 +113,12 @@ pub(super) fn read(reader: &Reader<'_>) -> Result<(Config, bool), Fault> {
             name => return Err(Fault::unknown(node.at, "validation", name, &VALIDATION)),
         },
     };
+    if let Some(node) = reader.get("interop") {
+        let path = base.join(text(node)?.trim());
+        let json = read_text(&path).map_err(|message| Fault::new(node.at, message))?;
+        interop::overlay(&mut config, &json)
+            .map_err(|message| Fault::new(node.at, format!("{}: {message}", path.display())))?;
+    }
     read_config(reader, &mut config)?;
     let score = reader.table("score", SCORE)?;
     read_score(&score, &mut config.score)?;

@@ -3,9 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::gossip::GOSSIP;
+use super::groups::CHURN;
 use super::metrics::METRICS;
 use super::model::{Behaviour, LinkKind, Op, Stat};
+use super::network::{CARDS, DHT};
 use super::reader::Setting;
+use super::workloads::WORKLOAD;
 
 /// One key.
 pub(super) struct Field {
@@ -24,12 +27,18 @@ pub(super) enum Kind {
     Number,
     Text,
     Duration,
+    /// A number of milliseconds above 0.
+    Milliseconds,
     Size,
     Rate,
+    /// Bits per second as text, or 0.
+    Bandwidth,
     Choice(&'static [&'static str]),
     /// `k-out:20` and so on, or the edges themselves.
     Topology,
     Table(&'static [Field]),
+    /// An array of plain values, or of arrays of them.
+    Array(&'static Self),
     /// Tables by a free name.
     Named(&'static [Field]),
     /// An array of tables.
@@ -50,9 +59,11 @@ pub(super) static ROOT: &[Field] = &[
     field("run", Kind::Table(RUN), "Seed and times."),
     field("network", Kind::Table(NETWORK), "Links between peers, and who is connected to whom."),
     field("gossip", Kind::Table(GOSSIP), "GossipSub settings: a profile and changes to it."),
+    field("dht", Kind::Table(DHT), "A Kademlia DHT among the peers. Without this table there is none."),
+    field("cards", Kind::Table(CARDS), "Times and bounds of capability cards."),
     field("cost", Kind::Table(COST), "Virtual CPU time per operation."),
     field("group", Kind::Named(GROUP), "Peers, by group. At least one group is honest."),
-    field("workload", Kind::List(WORKLOAD), "What is published."),
+    field("workload", Kind::List(WORKLOAD), "What is published, looked up, announced or placed."),
     field("at", Kind::List(AT), "What happens at a fixed time."),
     field("arms", Kind::Arms, "Each arm is the same run, on the same random numbers, with these changes."),
     field("expect", Kind::List(EXPECT), "What must hold at the end."),
@@ -76,14 +87,25 @@ pub(super) static RUN: &[Field] = &[
         Kind::Flag,
         "End as soon as nothing is in flight or scheduled but heartbeats. Default false.",
     ),
+    field(
+        "stay",
+        Kind::Duration,
+        "Where peers come and go, a message counts for those that are up from its publication until so much later. Default \"10s\" (our choice).",
+    ),
+    field(
+        "graph",
+        Kind::Flag,
+        "Describe the graph of open links between honest peers at the end: pieces, diameter, peers and links whose loss splits it. Default false.",
+    ),
 ];
 
 pub(super) static NETWORK: &[Field] = &[
     field(
         "latency",
         Kind::Text,
-        "One-way base latency of a link: \"constant:20ms\", \"uniform:10ms..150ms\", \"aws-2019\", \"simblock-2019\", or \"topology\" (g8 only). Default \"uniform:10ms..150ms\", as in the g8 workload.",
+        "One-way base latency of a link: \"constant:20ms\", \"uniform:10ms..150ms\", or by region: \"aws-2019\", \"simblock-2019\", \"bootstrap-6\" (the sites of Hyperspace's bootstrap nodes, modelled by distance), \"csv:FILE\" (a matrix in ms), \"gml:FILE\" (a network graph of the simulator Shadow), \"table\" (the matrix in [network.table]); or \"topology\" (g8 only). Default \"table\" if there is [network.table], else \"uniform:10ms..150ms\", as in the g8 workload.",
     ),
+    field("table", Kind::Table(TABLE), "Regions and the latency between them, used by latency = \"table\"."),
     field(
         "jitter",
         Kind::Number,
@@ -98,7 +120,7 @@ pub(super) static NETWORK: &[Field] = &[
     field(
         "latency_min",
         Kind::Duration,
-        "No latency is below this. Default: the smallest latency of the model; \"1ms\" for tables and where that is 0 (our choice).",
+        "No latency is below this. Default: the smallest latency of the model, for tables no more than \"1ms\"; \"1ms\" where that is 0 (our choice).",
     ),
     field(
         "retransmit",
@@ -123,7 +145,61 @@ pub(super) static NETWORK: &[Field] = &[
     field(
         "topology",
         Kind::Topology,
-        "Who is connected at the start: \"k-out:20\" (each dials 20 at random), \"ring:2\" (each dials the next 2), \"small-world:4:10%\" (a ring with a tenth of its links led astray), \"scale-free:5\" (each dials 5 by their degree), \"g8\", \"file:PATH\" with a line `a b` or `a,b` per edge, or an array of [a, b]. Default \"k-out:10\" (our choice).",
+        "Who is connected at the start: \"k-out:20\" (each dials 20 at random), \"ring:2\" (each dials the next 2), \"small-world:4:10%\" (a ring with a tenth of its links led astray), \"scale-free:5\" (each dials 5 by their degree), \"none\", \"g8\", \"file:PATH\" with a line `a b` or `a,b` per edge, or an array of [a, b]. Default \"k-out:10\" (our choice).",
+    ),
+    field("duplicate", Kind::Number, "Datagram links: share of frames that arrive twice. Default 0."),
+    field(
+        "reorder",
+        Kind::Number,
+        "Datagram links: share of frames held back by their base latency once more, so that later ones overtake them. Default 0.",
+    ),
+    field(
+        "line_queue",
+        Kind::Size,
+        "Bytes that wait for a peer's own line, each way, where `upload` or `download` limits it; what finds more is dropped. Default \"4MiB\", about the largest socket buffer of Linux.",
+    ),
+    field(
+        "hole_punching",
+        Kind::Number,
+        "Share of pairs in which a peer behind a NAT is reached directly after all (DCUtR). Default 0.",
+    ),
+    field(
+        "relay_reservations",
+        Kind::Count,
+        "Peers behind NATs that one relay serves; others cannot be reached. Default 128, as in libp2p's circuit relay v2.",
+    ),
+];
+
+pub(super) static TABLE: &[Field] = &[
+    field(
+        "regions",
+        Kind::Array(&Kind::Text),
+        "Names of the regions, 1 to 255; `regions` of a group and `region:NAME` speak of them. Required.",
+    ),
+    field(
+        "one_way_ms",
+        Kind::Array(&Kind::Array(&Kind::Milliseconds)),
+        "One-way base latency in ms: a row per region, a number per region in each, the same both ways. Required.",
+    ),
+    field(
+        "shares",
+        Kind::Array(&Kind::Number),
+        "The share of peers in each region, for groups with regions = \"table\"; they add up to 1. Default: even.",
+    ),
+    field(
+        "bandwidth_up_bps",
+        Kind::Array(&Kind::Count),
+        "What a peer of each region can send, in bits per second, if its group has no `upload`. With `bandwidth_down_bps`. Default: no limit.",
+    ),
+    field(
+        "bandwidth_down_bps",
+        Kind::Array(&Kind::Count),
+        "What a peer of each region can receive, in bits per second, if its group has no `download`. With `bandwidth_up_bps`. Default: no limit.",
+    ),
+    field(
+        "loss",
+        Kind::Array(&Kind::Array(&Kind::Number)),
+        "Probability that a packet between two regions is lost, in [0, 1], in the shape of `one_way_ms`. On top of `loss`. Default: none.",
     ),
 ];
 
@@ -137,7 +213,7 @@ pub(super) static GROUP: &[Field] = &[
     field(
         "behaviour",
         Behaviour::KIND,
-        "\"sybil-flood\" takes mesh places and forwards nothing. Default \"honest\".",
+        "\"sybil-flood\" takes mesh places and forwards nothing; \"dht-sybil\" takes places in routing tables, and names only its own group to whoever looks something up; \"provider-flood\" sends 50 provider records a second to every DHT server that it is connected with. Default \"honest\".",
     ),
     field("start", Kind::Duration, "When they come up. Default \"0s\"."),
     field(
@@ -151,27 +227,33 @@ pub(super) static GROUP: &[Field] = &[
         Kind::Text,
         "\"even\", \"table\" (the shares of the latency table), or a region like \"eu-central-1\". Default \"even\".",
     ),
-];
-
-pub(super) static WORKLOAD: &[Field] = &[
     field(
-        "kind",
-        Kind::Choice(&["publish", "g8"]),
-        "\"publish\": at a steady rate, each message by a random peer; \"g8\": the messages of the g8 workload, which take only `messages` and `size`. Required.",
+        "churn",
+        Kind::Table(CHURN),
+        "Its peers come and go. Without this table they are up from `start` on.",
     ),
-    field("from", Kind::Text, "The group that publishes. Default \"honest\"."),
-    field("topic", Kind::Text, "Default \"hyperspace/trajectories/web-research\" (our choice)."),
-    field("rate", Kind::Rate, "Messages per time: \"10/s\", \"6/m\". This or `interval`."),
-    field("interval", Kind::Duration, "Time between two messages. This or `rate`."),
+    field("nat", Kind::Flag, "Nobody can dial its peers but over a relay; they serve no DHT. Default false."),
+    field("relay", Kind::Flag, "Its peers relay for peers behind NATs. Default false."),
     field(
-        "size",
-        Kind::Size,
-        "Bytes of a payload; an envelope is filled up to this. Default \"1KiB\", as in the g8 workload.",
+        "upload",
+        Kind::Bandwidth,
+        "Bandwidth from each peer to the network. Default: that of its region, else no limit (0).",
     ),
-    field("sources", Kind::Count, "How many peers of the group publish, drawn once. Default 0: all may."),
-    field("start", Kind::Duration, "First message. Default: the end of the warmup."),
-    field("stop", Kind::Duration, "No message at or after this. Default: where the drain begins."),
-    field("messages", Kind::Count, "No more than this. Default 0, no limit; 10 for g8."),
+    field(
+        "download",
+        Kind::Bandwidth,
+        "Bandwidth from the network to each peer. Default: that of its region, else no limit (0).",
+    ),
+    field(
+        "clock_skew",
+        Kind::Duration,
+        "Each peer's wall clock is off by a uniform time up to this, either way. Default \"0s\".",
+    ),
+    field(
+        "clock_drift",
+        Kind::Number,
+        "And gains or loses a uniform share of the time up to this: 0.0001 is 100 ppm. Default 0.",
+    ),
 ];
 
 pub(super) static AT: &[Field] = &[
@@ -188,6 +270,7 @@ pub(super) static AT: &[Field] = &[
     ),
     field("b", Kind::Text, "The other side: the same, or \"rest\". Default \"rest\"."),
     field("for", Kind::Duration, "How long. Required."),
+    field("one_way", Kind::Flag, "Only what goes from `a` to `b` is stopped. Default false."),
 ];
 
 pub(super) static EXPECT: &[Field] = &[
@@ -229,7 +312,7 @@ fn table(fields: &[Field]) -> Value {
     let properties: Map<String, Value> = fields
         .iter()
         .map(|field| {
-            let mut schema = kind(field.kind);
+            let mut schema = schema_of(field.kind);
             schema["description"] = json!(field.doc);
             (field.key.to_owned(), schema)
         })
@@ -237,7 +320,7 @@ fn table(fields: &[Field]) -> Value {
     json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
-fn kind(kind: Kind) -> Value {
+fn schema_of(kind: Kind) -> Value {
     let quantity =
         |units: &str| json!({ "type": "string", "pattern": format!(r"^\s*\d+(\.\d+)?\s*({units})$") });
     match kind {
@@ -246,13 +329,16 @@ fn kind(kind: Kind) -> Value {
         Kind::Number => json!({ "type": ["number", "string"], "pattern": r"^\s*-?\d+(\.\d+)?\s*%\s*$" }),
         Kind::Text => json!({ "type": "string" }),
         Kind::Duration => quantity("ns|us|µs|ms|s|m|h"),
+        Kind::Milliseconds => json!({ "type": "number", "exclusiveMinimum": 0 }),
         Kind::Size => json!({ "anyOf": [quantity("B|KB|KiB|MB|MiB"), { "type": "integer", "minimum": 0 }] }),
         Kind::Rate => quantity(r"/\s*(ns|us|µs|ms|s|m|h)"),
+        Kind::Bandwidth => json!({ "anyOf": [quantity("(k|M|G)?bit/s"), { "const": 0 }] }),
         Kind::Choice(names) => json!({ "enum": names }),
         Kind::Topology => json!({ "type": ["string", "array"], "items": {
             "type": "array", "items": { "type": "integer", "minimum": 0 }, "minItems": 2, "maxItems": 2
         } }),
         Kind::Table(fields) => table(fields),
+        Kind::Array(items) => json!({ "type": "array", "items": schema_of(*items) }),
         Kind::Named(fields) => json!({ "type": "object", "additionalProperties": table(fields) }),
         Kind::List(fields) => json!({ "type": "array", "items": table(fields) }),
         Kind::Arms => json!({ "type": "object", "additionalProperties": { "type": "object" } }),

@@ -5,29 +5,44 @@
 //! A mistake is a [`ScenarioError`], which shows the line.
 //!
 //! The way through the files: `tree` (TOML with places and layers) → `reader` and `units` (typed values; `keys` lists
-//! what there is) → `parse` with `gossip` and `topology` (names and defaults) → `check` (what values mean together).
+//! what there is) → `parse` with `gossip`, `latency` and `topology` (names and defaults) → `check` (what values mean
+//! together). Other files that a scenario names are read by `csv`, `gml` with `shadow`, `interop` and `topology`.
 
 mod check;
+mod csv;
+mod discovery;
 mod error;
+mod gml;
 mod gossip;
+mod groups;
+mod interop;
 mod keys;
+mod latency;
 mod metrics;
 mod model;
+mod network;
 mod parse;
 mod reader;
 mod resolved;
+mod settings;
+mod shadow;
 mod shipped;
 mod topology;
 mod tree;
 pub(crate) mod units;
+mod workloads;
 
 use std::path::Path;
 
-pub use error::ScenarioError;
+pub use csv::table as csv_table;
+pub use discovery::*;
+pub use error::{ScenarioError, TextError};
+pub use interop::overlay as interop_overlay;
 pub use keys::schema;
 pub use metrics::{METRICS, Verdict, metric};
 pub use model::*;
 pub use resolved::resolved;
+pub use shadow::{GmlEdge, GmlNetwork, GmlNode};
 pub use shipped::{SHIPPED, shipped};
 
 use error::{Fault, Sources, nearest};
@@ -139,7 +154,10 @@ fn one(tree: &Node, names: &[String], arm: Option<&str>, base: &Path) -> Result<
         let paths = ["gossip.", "gossip.score.", "gossip.score.topic."];
         let blamed = (problem.path == "gossip")
             .then(|| {
-                words.flat_map(|word| paths.map(|path| format!("{path}{word}"))).find(|path| tree.has(path))
+                words
+                    .flat_map(|word| paths.map(|path| format!("{path}{word}")))
+                    .chain(["gossip.interop".to_owned()])
+                    .find(|path| tree.has(path))
             })
             .flatten();
         let message = match arm {

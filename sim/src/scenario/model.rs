@@ -3,8 +3,13 @@
 //! Built by [`load`](super::load) from a TOML file, or directly in Rust; [`Scenario::check`](super::Scenario::check)
 //! holds for both.
 
-use hyperspace_protocol::gossip;
+use std::sync::Arc;
+
 use hyperspace_protocol::time::Duration;
+use hyperspace_protocol::{card, gossip};
+
+use super::discovery::{CardsWorkload, Dht, GroupChurn, Lookups, Records, RingWorkload};
+use crate::net::RegionTable;
 
 /// One run's description for one arm: all arms of a file share everything but their own changes.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +26,10 @@ pub struct Scenario {
     pub gossip: gossip::Config,
     /// Whether published payloads are signed envelopes (`[gossip] validation`, default) or bare bytes.
     pub envelopes: bool,
+    /// `[dht]`, if the network has one.
+    pub dht: Option<Dht>,
+    /// `[cards]`: times and bounds of capability cards.
+    pub cards: card::Config,
     /// `[cost]`: virtual CPU time per operation.
     pub cost: Cost,
     /// `[group.NAME]`, in the order of the file. Peers are numbered group by group.
@@ -41,7 +50,15 @@ impl Scenario {
         Self {
             name: "example".into(),
             arm: None,
-            run: Run { seed: 1, duration: secs(20), warmup: secs(5), drain: secs(5), until_idle: false },
+            run: Run {
+                seed: 1,
+                duration: secs(20),
+                warmup: secs(5),
+                drain: secs(5),
+                until_idle: false,
+                stay: secs(10),
+                graph: false,
+            },
             network: Network {
                 latency: Latency::Uniform(Duration::from_millis(10), Duration::from_millis(150)),
                 jitter: 0.1,
@@ -53,19 +70,18 @@ impl Scenario {
                 redial: secs(5),
                 queue_max: 128,
                 topology: Topology::KOut(10),
+                duplicate: 0.0,
+                reorder: 0.0,
+                line_queue: 4 << 20,
+                hole_punching: 0.0,
+                relay_reservations: 128,
             },
             gossip: gossip::Config::hyperspace(),
             envelopes: true,
+            dht: None,
+            cards: card::Config::default(),
             cost: Cost::default(),
-            groups: vec![Group {
-                name: "honest".into(),
-                count: 100,
-                behaviour: Behaviour::Honest,
-                start: Duration::ZERO,
-                dials: 0,
-                ips: 0,
-                regions: Regions::Even,
-            }],
+            groups: vec![Group::new("honest", 100)],
             workloads: vec![Workload::Publish {
                 group: 0,
                 topic: "hyperspace/trajectories/web-research".into(),
@@ -126,6 +142,10 @@ pub struct Run {
     pub drain: Duration,
     /// Stop as soon as nothing is in flight and nothing is scheduled but heartbeats.
     pub until_idle: bool,
+    /// Under churn a message counts for the peers that are up from its publication until so much later.
+    pub stay: Duration,
+    /// Whether the report describes the graph of open links at the end.
+    pub graph: bool,
 }
 
 /// `[network]`.
@@ -152,6 +172,16 @@ pub struct Network {
     pub queue_max: u32,
     /// Which pairs are connected at the start, among the peers of groups without `dials`.
     pub topology: Topology,
+    /// On datagram links: share of frames that arrive twice, in [0, 1].
+    pub duplicate: f64,
+    /// On datagram links: share of frames held back by their base latency once more, in [0, 1].
+    pub reorder: f64,
+    /// Bytes that wait for a peer's own line in one direction; a frame that finds more is dropped.
+    pub line_queue: u32,
+    /// Share of pairs in which a peer behind a NAT can be reached directly after all (DCUtR), in [0, 1].
+    pub hole_punching: f64,
+    /// Peers behind NATs that one relay serves; those in excess cannot be reached.
+    pub relay_reservations: u32,
 }
 
 /// One-way latency models.
@@ -161,12 +191,44 @@ pub enum Latency {
     Constant(Duration),
     /// Uniform between the two.
     Uniform(Duration, Duration),
-    /// By region: AWS 2019, 11 regions.
-    Aws2019,
-    /// By region: SimBlock 2019, 6 regions.
-    Simblock2019,
+    /// By region.
+    Regions(Arc<RegionTable>),
     /// Given by the topology (`g8`).
     Topology,
+}
+
+impl Latency {
+    /// By region: AWS 2019, 11 regions.
+    pub fn aws_2019() -> Self {
+        Self::named("aws-2019")
+    }
+
+    /// By region: SimBlock 2019, 6 regions.
+    pub fn simblock_2019() -> Self {
+        Self::named("simblock-2019")
+    }
+
+    /// By region: the sites of Hyperspace's 6 bootstrap nodes, modelled by their distance.
+    pub fn bootstrap_6() -> Self {
+        Self::named("bootstrap-6")
+    }
+
+    fn named(name: &str) -> Self {
+        Self::Regions(Arc::new(RegionTable::named(name).expect("one of RegionTable::NAMED")))
+    }
+
+    /// The table, if this model has regions.
+    pub fn table(&self) -> Option<&RegionTable> {
+        match self {
+            Self::Regions(table) => Some(table),
+            Self::Constant(_) | Self::Uniform(..) | Self::Topology => None,
+        }
+    }
+
+    /// The names of the regions; none for models without regions.
+    pub fn region_names(&self) -> &[String] {
+        self.table().map_or(&[], RegionTable::regions)
+    }
 }
 
 /// What a lost packet means.
@@ -181,6 +243,8 @@ pub enum LinkKind {
 /// Who is connected to whom at the start.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Topology {
+    /// Nobody.
+    None,
     /// Every peer dials k others at random; a pair that dialled each other has one link.
     KOut(u32),
     /// Peer i dials i + 1, ..., i + k (modulo the number of peers).
@@ -224,6 +288,42 @@ pub struct Group {
     pub ips: u32,
     /// Where they are, when the latency model has regions.
     pub regions: Regions,
+    /// Whether they come and go.
+    pub churn: Option<GroupChurn>,
+    /// Whether nobody can dial them but over a relay.
+    pub nat: bool,
+    /// Whether they relay for peers behind NATs.
+    pub relay: bool,
+    /// Bits per second of each peer's line to the network; 0 means no limit.
+    pub upload: u64,
+    /// Bits per second of each peer's line from the network; 0 means no limit.
+    pub download: u64,
+    /// Each peer's wall clock is off by a uniform time up to this, to either side.
+    pub clock_skew: Duration,
+    /// And gains or loses a uniform share of the time up to this.
+    pub clock_drift: f64,
+}
+
+impl Group {
+    /// Honest peers that are up from the start, with nothing special about them.
+    pub fn new(name: &str, count: u32) -> Self {
+        Self {
+            name: name.into(),
+            count,
+            behaviour: Behaviour::Honest,
+            start: Duration::ZERO,
+            dials: 0,
+            ips: 0,
+            regions: Regions::Even,
+            churn: None,
+            nat: false,
+            relay: false,
+            upload: 0,
+            download: 0,
+            clock_skew: Duration::ZERO,
+            clock_drift: 0.0,
+        }
+    }
 }
 
 /// What the peers of a group do.
@@ -233,6 +333,10 @@ pub enum Behaviour {
     Honest,
     /// Takes mesh places, re-grafts after the backoff, forwards nothing.
     SybilFlood,
+    /// Takes places in routing tables, names only its own group in lookups, stores nothing.
+    DhtSybil,
+    /// Announces itself as the provider of ever new keys to every DHT server that it is connected with.
+    ProviderFlood,
 }
 
 /// Where the peers of a group are.
@@ -275,6 +379,14 @@ pub enum Workload {
         /// Bytes of each.
         size: u32,
     },
+    /// Lookups in the DHT.
+    Lookups(Lookups),
+    /// Records in the DHT.
+    Records(Records),
+    /// Capability cards.
+    Cards(CardsWorkload),
+    /// Placement on the hash ring.
+    Ring(RingWorkload),
 }
 
 /// `[[at]]`: something the world does at a fixed time.
@@ -290,6 +402,8 @@ pub enum Action {
         a: Side,
         /// The other side.
         b: Side,
+        /// Whether only what goes from `a` to `b` is stopped.
+        one_way: bool,
     },
 }
 

@@ -6,16 +6,15 @@ use std::path::Path;
 use hyperspace_protocol::time::Duration;
 
 use super::error::{Fault, Origin};
-use super::keys::{AT, COST, EXPECT, GROUP, NETWORK, ROOT, RUN, WORKLOAD};
+use super::keys::{AT, COST, EXPECT, GROUP, NETWORK, ROOT, RUN};
 use super::metrics;
 use super::model::{
-    Action, Behaviour, Cost, Expectation, Group, Latency, LinkKind, Network, Regions, Run, Scenario, Side,
-    Stat, Topology, Value, Workload,
+    Action, Cost, Expectation, Group, Latency, LinkKind, Network, Run, Scenario, Side, Stat, Topology, Value,
 };
-use super::reader::{Rate, Reader, Size, text, wrong};
+use super::reader::{Reader, Size, text, wrong};
 use super::tree::{Node, Value as TreeValue};
-use super::{gossip, topology, units};
-use crate::net::region_names;
+use super::workloads::WORKLOAD;
+use super::{gossip, groups, latency, network, topology, units, workloads};
 
 /// Which arm is read, and which there are.
 pub(super) struct Arms<'a> {
@@ -36,15 +35,17 @@ pub(super) fn scenario(tree: &Node, arms: &Arms<'_>, base: &Path) -> Result<Scen
     let name: String = root.required("name")?;
     let resolved_arm: Option<String> = root.read("arm")?;
     let run = run(&root.table("run", RUN)?)?;
-    let network = network(&root.table("network", NETWORK)?, base)?;
-    let (gossip, envelopes) = gossip::read(&root.table("gossip", gossip::GOSSIP)?)?;
+    let network_table = links(&root.table("network", NETWORK)?, base)?;
+    let (gossip, envelopes) = gossip::read(&root.table("gossip", gossip::GOSSIP)?, base)?;
+    let dht = root.get("dht").map(|_| network::dht(&root.table("dht", network::DHT)?)).transpose()?;
+    let cards = network::cards(&root.table("cards", network::CARDS)?)?;
     let cost = root.table("cost", COST)?;
     let cost = Cost { frame: cost.or("frame", Duration::ZERO)?, verify: cost.or("verify", Duration::ZERO)? };
-    let regions = region_names(&network.latency);
+    let regions: Vec<&str> = network_table.latency.region_names().iter().map(String::as_str).collect();
     let groups: Vec<Group> = root
         .named("group", GROUP)?
         .into_iter()
-        .map(|(entry, reader)| group(&entry.key, &reader, regions))
+        .map(|(entry, reader)| groups::read(&entry.key, &reader, &regions, base))
         .collect::<Result<_, _>>()?;
     if groups.is_empty() {
         return Err(Fault::new(tree.place("group"), "there is no group of peers")
@@ -53,10 +54,10 @@ pub(super) fn scenario(tree: &Node, arms: &Arms<'_>, base: &Path) -> Result<Scen
     let workloads = root
         .list("workload", WORKLOAD)?
         .iter()
-        .map(|w| workload(w, &run, &groups))
+        .map(|w| workloads::read(w, &run, &groups))
         .collect::<Result<_, _>>()?;
     let timeline =
-        root.list("at", AT)?.iter().map(|a| action(a, &groups, regions)).collect::<Result<_, _>>()?;
+        root.list("at", AT)?.iter().map(|a| action(a, &groups, &regions)).collect::<Result<_, _>>()?;
     let mut expectations = Vec::new();
     for reader in root.list("expect", EXPECT)? {
         let resolved = resolved_arm.is_some();
@@ -67,9 +68,11 @@ pub(super) fn scenario(tree: &Node, arms: &Arms<'_>, base: &Path) -> Result<Scen
         name,
         arm,
         run,
-        network,
+        network: network_table,
         gossip,
         envelopes,
+        dht,
+        cards,
         cost,
         groups,
         workloads,
@@ -88,19 +91,19 @@ fn run(reader: &Reader<'_>) -> Result<Run, Fault> {
         warmup,
         drain: reader.or("drain", half.min(Duration::from_secs(5)))?,
         until_idle: reader.or("until_idle", false)?,
+        stay: reader.or("stay", Duration::from_secs(10))?,
+        graph: reader.or("graph", false)?,
     })
 }
 
-fn network(reader: &Reader<'_>, base: &Path) -> Result<Network, Fault> {
-    let uniform = Latency::Uniform(Duration::from_millis(10), Duration::from_millis(150));
-    let latency = reader.get("latency").map_or(Ok(uniform), latency)?;
+fn links(reader: &Reader<'_>, base: &Path) -> Result<Network, Fault> {
+    let latency = latency::read(reader, base)?;
     let floor = match &latency {
         Latency::Constant(least) | Latency::Uniform(least, _) if !least.is_zero() => *least,
         // The g8 workload's links take 10 ms or more.
         Latency::Topology => Duration::from_millis(10),
-        Latency::Constant(_) | Latency::Uniform(..) | Latency::Aws2019 | Latency::Simblock2019 => {
-            Duration::from_millis(1)
-        }
+        Latency::Regions(table) => table.shortest().min(Duration::from_millis(1)),
+        Latency::Constant(_) | Latency::Uniform(..) => Duration::from_millis(1),
     };
     Ok(Network {
         jitter: reader.or("jitter", 0.0)?,
@@ -112,113 +115,33 @@ fn network(reader: &Reader<'_>, base: &Path) -> Result<Network, Fault> {
         redial: reader.or("redial", Duration::from_secs(5))?,
         queue_max: reader.or("queue_max", 5000)?,
         topology: reader.get("topology").map_or(Ok(Topology::KOut(10)), |node| topology::read(node, base))?,
+        duplicate: reader.or("duplicate", 0.0)?,
+        reorder: reader.or("reorder", 0.0)?,
+        line_queue: reader.or("line_queue", Size(4 << 20))?.0,
+        hole_punching: reader.or("hole_punching", 0.0)?,
+        relay_reservations: reader.or("relay_reservations", 128)?,
         latency,
     })
 }
 
-fn latency(node: &Node) -> Result<Latency, Fault> {
-    let shown = text(node)?;
-    let duration = |text: &str| {
-        units::duration(text).map_err(|message| Fault::new(node.at, format!("`latency`: {message}")))
-    };
-    match shown.split_once(':').map_or((shown, None), |(kind, rest)| (kind, Some(rest))) {
-        ("constant", Some(time)) => Ok(Latency::Constant(duration(time)?)),
-        ("uniform", Some(range)) => {
-            let Some((low, high)) = range.split_once("..") else {
-                return Err(
-                    Fault::new(node.at, format!("`{shown}` has no range")).help("write uniform:10ms..150ms")
-                );
-            };
-            Ok(Latency::Uniform(duration(low)?, duration(high)?))
-        }
-        ("aws-2019", None) => Ok(Latency::Aws2019),
-        ("simblock-2019", None) => Ok(Latency::Simblock2019),
-        ("topology", None) => Ok(Latency::Topology),
-        ("csv", Some(_)) | ("bootstrap-6", None) => Err(Fault::new(
-            node.at,
-            format!("latency `{shown}` is not available in this version of hyperlab"),
-        )),
-        _ => Err(Fault::new(node.at, format!("unknown latency `{shown}`"))
-            .help("constant:20ms, uniform:10ms..150ms, aws-2019, simblock-2019 or topology")),
-    }
-}
-
-fn group(name: &str, reader: &Reader<'_>, regions: &[&str]) -> Result<Group, Fault> {
-    Ok(Group {
-        name: name.into(),
-        count: reader.required("count")?,
-        behaviour: reader.or("behaviour", Behaviour::Honest)?,
-        start: reader.or("start", Duration::ZERO)?,
-        dials: reader.or("dials", 0)?,
-        ips: reader.or("ips", 0)?,
-        regions: match reader.get("regions") {
-            None => Regions::Even,
-            Some(node) => match text(node)? {
-                "even" => Regions::Even,
-                "table" => Regions::Table,
-                name => Regions::One(region(node.at, name, regions)?),
-            },
-        },
-    })
-}
-
-fn region(at: Origin, name: &str, regions: &[&str]) -> Result<u32, Fault> {
+pub(super) fn region(at: Origin, name: &str, regions: &[&str]) -> Result<u32, Fault> {
     match regions.iter().position(|region| *region == name) {
         Some(index) => Ok(index as u32),
         None if regions.is_empty() => {
             Err(Fault::new(at, format!("region `{name}`, but this latency model has no regions"))
-                .help("use latency = \"aws-2019\" or \"simblock-2019\""))
+                .help("use one that has: aws-2019, simblock-2019, bootstrap-6, csv:FILE, gml:FILE or table"))
         }
         None => Err(Fault::unknown(at, "region", name, regions)),
     }
 }
 
-fn group_index(at: Origin, name: &str, groups: &[Group]) -> Result<u32, Fault> {
+pub(super) fn group_index(at: Origin, name: &str, groups: &[Group]) -> Result<u32, Fault> {
     let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
     let index = names.iter().position(|group| *group == name);
     index.map(|index| index as u32).ok_or_else(|| Fault::unknown(at, "group", name, &names))
 }
 
-fn workload(reader: &Reader<'_>, run: &Run, groups: &[Group]) -> Result<Workload, Fault> {
-    let kind = reader.get("kind").ok_or_else(|| reader.missing("kind"))?;
-    let size = reader.or("size", Size(1024))?.0;
-    match text(kind)? {
-        "publish" => {
-            let from = reader.get("from");
-            let (at, name) = match from {
-                Some(node) => (node.at, text(node)?),
-                None => (reader.at, "honest"),
-            };
-            let interval = match (reader.read::<Rate>("rate")?, reader.read::<Duration>("interval")?) {
-                (Some(Rate(interval)), None) | (None, Some(interval)) => interval,
-                (None, None) => return Err(reader.missing("rate")),
-                (Some(_), Some(_)) => return Err(both(reader, "interval", "rate")),
-            };
-            Ok(Workload::Publish {
-                group: group_index(at, name, groups)?,
-                topic: reader.or("topic", "hyperspace/trajectories/web-research".to_owned())?,
-                interval,
-                size,
-                sources: reader.or("sources", 0)?,
-                start: reader.or("start", run.warmup)?,
-                stop: reader.or("stop", run.duration.saturating_sub(run.drain))?,
-                messages: reader.or("messages", 0)?,
-            })
-        }
-        "g8" => {
-            for key in ["from", "topic", "rate", "interval", "sources", "start", "stop"] {
-                if let Some(node) = reader.get(key) {
-                    return Err(Fault::new(node.at, format!("`{key}` has no meaning in a g8 workload"))
-                        .help("it takes `messages` and `size`; all else is fixed"));
-                }
-            }
-            Ok(Workload::G8 { messages: reader.or("messages", 10)?, size })
-        }
-        name => Err(Fault::unknown(kind.at, "kind of workload", name, &["publish", "g8"])),
-    }
-}
-
-fn both(reader: &Reader<'_>, one: &str, other: &str) -> Fault {
+pub(super) fn both(reader: &Reader<'_>, one: &str, other: &str) -> Fault {
     let at = reader.get(one).map_or(reader.at, |node| node.at);
     Fault::new(at, format!("`{one}` and `{other}` say the same thing: give one of them"))
 }
@@ -231,6 +154,7 @@ fn action(reader: &Reader<'_>, groups: &[Group], regions: &[&str]) -> Result<Act
             length: reader.required("for")?,
             a: side(reader.get("a").ok_or_else(|| reader.missing("a"))?, groups, regions)?,
             b: reader.get("b").map_or(Ok(Side::Rest), |node| side(node, groups, regions))?,
+            one_way: reader.or("one_way", false)?,
         }),
         name => Err(Fault::unknown(verb.at, "action", name, &["partition"])),
     }

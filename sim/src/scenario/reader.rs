@@ -4,11 +4,13 @@
 use hyperspace_protocol::gossip::Version;
 use hyperspace_protocol::time::Duration;
 
+use super::discovery::DhtStart;
 use super::error::{Fault, Origin, nearest};
 use super::keys::{Field, Kind};
 use super::model::{Behaviour, LinkKind, Op, Stat};
 use super::tree::{Entry, Node, Value};
 use super::units;
+use crate::churn::Begin;
 
 /// A table of the file whose keys are all known.
 pub(super) struct Reader<'a> {
@@ -205,6 +207,41 @@ impl Setting for Duration {
     }
 }
 
+/// A duration, written as a number of milliseconds.
+#[derive(Clone, Copy)]
+pub(super) struct Ms(pub(super) Duration);
+
+impl Setting for Ms {
+    const KIND: Kind = Kind::Milliseconds;
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let shown = match &node.value {
+            Value::Integer(number) => number.to_string(),
+            // Displayed without exponent and with as few digits as tell it from others: what was written, if that was fit.
+            Value::Float(number) => number.to_string(),
+            Value::Flag(_) | Value::Text(_) | Value::List(_) | Value::Table(_) | Value::Date => {
+                return Err(wrong(node, "a number of milliseconds"));
+            }
+        };
+        units::milliseconds(&shown).map(Self).map_err(|message| Fault::new(node.at, message))
+    }
+    fn write(&self) -> String {
+        let nanos = self.0.as_nanos();
+        let decimals = format!("{}.{:06}", nanos / 1_000_000, nanos % 1_000_000);
+        decimals.trim_end_matches('0').trim_end_matches('.').into()
+    }
+}
+
+impl<T: Setting> Setting for Vec<T> {
+    const KIND: Kind = Kind::Array(&T::KIND);
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let Value::List(items) = &node.value else { return Err(wrong(node, "an array")) };
+        items.iter().map(T::read).collect()
+    }
+    fn write(&self) -> String {
+        format!("[{}]", self.iter().map(T::write).collect::<Vec<_>>().join(", "))
+    }
+}
+
 /// Bytes.
 pub(super) struct Size(pub(super) u32);
 
@@ -219,6 +256,25 @@ impl Setting for Size {
     }
     fn write(&self) -> String {
         self.0.to_string()
+    }
+}
+
+/// Bits per second; 0 for no limit.
+pub(super) struct Bits(pub(super) u64);
+
+impl Setting for Bits {
+    const KIND: Kind = Kind::Bandwidth;
+    fn read(node: &Node) -> Result<Self, Fault> {
+        if let Value::Integer(0) = node.value {
+            return Ok(Self(0));
+        }
+        if let Value::Integer(_) | Value::Float(_) = node.value {
+            return Err(wrong(node, "a bandwidth").help("a bandwidth is text with a unit, like \"20Mbit/s\""));
+        }
+        units::bits(text(node)?).map(Self).map_err(|message| Fault::new(node.at, message))
+    }
+    fn write(&self) -> String {
+        if self.0 == 0 { "0".into() } else { format!("\"{}bit/s\"", self.0) }
     }
 }
 
@@ -263,7 +319,13 @@ macro_rules! choices {
     };
 }
 choices!(LinkKind, "link", "stream" => LinkKind::Stream, "datagram" => LinkKind::Datagram);
-choices!(Behaviour, "behaviour", "honest" => Behaviour::Honest, "sybil-flood" => Behaviour::SybilFlood);
+choices!(
+    Behaviour, "behaviour",
+    "honest" => Behaviour::Honest, "sybil-flood" => Behaviour::SybilFlood,
+    "dht-sybil" => Behaviour::DhtSybil, "provider-flood" => Behaviour::ProviderFlood
+);
 choices!(Version, "version", "1.0" => Version::V1_0, "1.1" => Version::V1_1, "1.2" => Version::V1_2);
+choices!(DhtStart, "start", "perfect" => DhtStart::Perfect, "join" => DhtStart::Join);
+choices!(Begin, "begin", "steady" => Begin::Steady, "up" => Begin::Up);
 choices!(Stat, "statistic", "mean" => Stat::Mean, "min" => Stat::Min, "max" => Stat::Max, "p95" => Stat::P95);
 choices!(Op, "comparison", "<" => Op::Less, "<=" => Op::AtMost, "==" => Op::Equal, ">=" => Op::AtLeast, ">" => Op::Greater);

@@ -1,16 +1,13 @@
 //! Writes a scenario out in full, defaults and overrides included, so that a result can be rerun without its origin.
 
-use super::gossip;
-use super::model::{
-    Action, Expectation, Group, Latency, Network, Regions, Scenario, Side, Topology, Value, Workload,
-};
+use super::model::{Action, Expectation, Group, Network, Scenario, Side, Topology, Value};
 use super::reader::{Setting, Size};
-use crate::net::region_names;
+use super::{gossip, groups, latency, network as tables, workloads};
 
 /// The TOML text of one arm. It loads back to an equal [`Scenario`].
 pub fn resolved(scenario: &Scenario) -> String {
     let mut out = String::from("version = 1\n");
-    let regions = region_names(&scenario.network.latency);
+    let regions = scenario.network.latency.region_names();
     line(&mut out, "name", &scenario.name);
     if let Some(arm) = &scenario.arm {
         line(&mut out, "arm", arm);
@@ -22,24 +19,30 @@ pub fn resolved(scenario: &Scenario) -> String {
     line(&mut out, "warmup", &run.warmup);
     line(&mut out, "drain", &run.drain);
     line(&mut out, "until_idle", &run.until_idle);
+    line(&mut out, "stay", &run.stay);
+    line(&mut out, "graph", &run.graph);
     network(&scenario.network, &mut out);
     gossip::write(&scenario.gossip, scenario.envelopes, &mut out);
+    tables::write(scenario.dht.as_ref(), &scenario.cards, &mut out);
     out.push_str("\n[cost]\n");
     line(&mut out, "frame", &scenario.cost.frame);
     line(&mut out, "verify", &scenario.cost.verify);
     for entry in &scenario.groups {
-        group(entry, regions, &mut out);
+        out.push_str(&format!("\n[group.{}]\n", entry.name));
+        groups::write(entry, regions, &mut out);
     }
     for entry in &scenario.workloads {
-        workload(entry, &scenario.groups, &mut out);
+        out.push_str("\n[[workload]]\n");
+        workloads::write(entry, &scenario.groups, &mut out);
     }
-    for Action::Partition { at, length, a, b } in &scenario.timeline {
+    for Action::Partition { at, length, a, b, one_way } in &scenario.timeline {
         out.push_str("\n[[at]]\n");
         line(&mut out, "t", at);
         out.push_str("do = \"partition\"\n");
         line(&mut out, "a", &side(a, &scenario.groups, regions));
         line(&mut out, "b", &side(b, &scenario.groups, regions));
         line(&mut out, "for", length);
+        line(&mut out, "one_way", one_way);
     }
     for entry in &scenario.expectations {
         expectation(entry, scenario.arm.as_ref(), &mut out);
@@ -53,14 +56,7 @@ fn line(out: &mut String, key: &str, value: &impl Setting) {
 
 fn network(network: &Network, out: &mut String) {
     out.push_str("\n[network]\n");
-    let latency = match &network.latency {
-        Latency::Constant(time) => format!("constant:{time}"),
-        Latency::Uniform(low, high) => format!("uniform:{low}..{high}"),
-        Latency::Aws2019 => "aws-2019".into(),
-        Latency::Simblock2019 => "simblock-2019".into(),
-        Latency::Topology => "topology".into(),
-    };
-    line(out, "latency", &latency);
+    line(out, "latency", &latency::name(&network.latency));
     line(out, "jitter", &network.jitter);
     line(out, "link", &network.link);
     line(out, "loss", &network.loss);
@@ -69,7 +65,13 @@ fn network(network: &Network, out: &mut String) {
     line(out, "stream_timeout", &network.stream_timeout);
     line(out, "redial", &network.redial);
     line(out, "queue_max", &network.queue_max);
+    line(out, "duplicate", &network.duplicate);
+    line(out, "reorder", &network.reorder);
+    line(out, "line_queue", &Size(network.line_queue));
+    line(out, "hole_punching", &network.hole_punching);
+    line(out, "relay_reservations", &network.relay_reservations);
     match &network.topology {
+        Topology::None => line(out, "topology", &"none".to_owned()),
         Topology::KOut(k) => line(out, "topology", &format!("k-out:{k}")),
         Topology::Ring(k) => line(out, "topology", &format!("ring:{k}")),
         Topology::SmallWorld(k, share) => {
@@ -85,46 +87,10 @@ fn network(network: &Network, out: &mut String) {
             out.push_str("]\n");
         }
     }
+    latency::write_table(&network.latency, out);
 }
 
-fn group(group: &Group, regions: &[&str], out: &mut String) {
-    out.push_str(&format!("\n[group.{}]\n", group.name));
-    line(out, "count", &group.count);
-    line(out, "behaviour", &group.behaviour);
-    line(out, "start", &group.start);
-    line(out, "dials", &group.dials);
-    line(out, "ips", &group.ips);
-    let place = match group.regions {
-        Regions::Even => "even",
-        Regions::Table => "table",
-        Regions::One(index) => regions[index as usize],
-    };
-    line(out, "regions", &place.to_owned());
-}
-
-fn workload(workload: &Workload, groups: &[Group], out: &mut String) {
-    out.push_str("\n[[workload]]\n");
-    match workload {
-        Workload::Publish { group, topic, interval, size, sources, start, stop, messages } => {
-            out.push_str("kind = \"publish\"\n");
-            line(out, "from", &groups[*group as usize].name);
-            line(out, "topic", topic);
-            line(out, "interval", interval);
-            line(out, "size", &Size(*size));
-            line(out, "sources", sources);
-            line(out, "start", start);
-            line(out, "stop", stop);
-            line(out, "messages", messages);
-        }
-        Workload::G8 { messages, size } => {
-            out.push_str("kind = \"g8\"\n");
-            line(out, "messages", messages);
-            line(out, "size", &Size(*size));
-        }
-    }
-}
-
-fn side(side: &Side, groups: &[Group], regions: &[&str]) -> String {
+fn side(side: &Side, groups: &[Group], regions: &[String]) -> String {
     match side {
         Side::Group(index) => groups[*index as usize].name.clone(),
         Side::Region(index) => format!("region:{}", regions[*index as usize]),

@@ -13,7 +13,7 @@ use super::units;
 /// not a full memory.
 pub(super) const TEXT_MAX: u64 = 256 << 20;
 
-/// Reads `"k-out:20"`, `"ring:2"`, `"small-world:4:10%"`, `"scale-free:5"`, `"g8"`, `"file:PATH"` or an array of pairs.
+/// Reads `"k-out:20"`, `"ring:2"`, `"small-world:4:10%"`, `"scale-free:5"`, `"none"`, `"g8"`, `"file:PATH"` or an array of pairs.
 pub(super) fn read(node: &Node, base: &Path) -> Result<Topology, Fault> {
     if let Value::List(items) = &node.value {
         return items.iter().map(pair).collect::<Result<_, _>>().map(Topology::Edges);
@@ -37,6 +37,7 @@ pub(super) fn read(node: &Node, base: &Path) -> Result<Topology, Fault> {
             Ok(Topology::SmallWorld(number(k)?, share))
         }
         ("scale-free", Some(m)) => number(m).map(Topology::ScaleFree),
+        ("none", None) => Ok(Topology::None),
         ("g8", None) => Ok(Topology::G8),
         ("file", Some(path)) => {
             let path = base.join(path.trim());
@@ -45,8 +46,9 @@ pub(super) fn read(node: &Node, base: &Path) -> Result<Topology, Fault> {
                 .map(Topology::Edges)
                 .map_err(|(line, what)| Fault::new(node.at, format!("{}:{line}: {what}", path.display())))
         }
-        _ => Err(Fault::new(node.at, format!("unknown topology `{shown}`"))
-            .help("k-out:20, ring:2, small-world:4:10%, scale-free:5, g8, file:PATH, or an array of [a, b]")),
+        _ => Err(Fault::new(node.at, format!("unknown topology `{shown}`")).help(
+            "k-out:20, ring:2, small-world:4:10%, scale-free:5, none, g8, file:PATH, or an array of [a, b]",
+        )),
     }
 }
 

@@ -16,19 +16,21 @@ const TIME: [(&str, u64); 7] = [
 /// Units of size and their bytes.
 const SIZE: [(&str, u64); 5] =
     [("B", 1), ("KB", 1_000), ("KiB", 1 << 10), ("MB", 1_000_000), ("MiB", 1 << 20)];
+const BITS: [(&str, u64); 4] = [("bit", 1), ("kbit", 1_000), ("Mbit", 1_000_000), ("Gbit", 1_000_000_000)];
 
 /// A decimal number as digits and how many of them stand behind the point.
-struct Decimal {
+pub(super) struct Decimal {
     digits: u128,
     places: u32,
 }
 
 impl Decimal {
-    /// Parses `12` or `0.5`, no sign, no exponent, at most 18 digits.
-    fn parse(text: &str) -> Option<Self> {
+    /// Parses `12` or `0.5`, no sign, no exponent, at most 20 digits (the longest duration in nanoseconds) or 21 with a
+    /// point.
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         let all_digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-        if !all_digits(whole) || !all_digits(fraction) || whole.len() + fraction.len() > 18 {
+        if !all_digits(whole) || !all_digits(fraction) || whole.len() + fraction.len() > 21 {
             return None;
         }
         let digits = format!("{whole}{fraction}").parse().ok()?;
@@ -36,7 +38,7 @@ impl Decimal {
     }
 
     /// This many times `unit`, if that is a whole number that fits.
-    fn times(&self, unit: u64) -> Option<u64> {
+    pub(super) fn times(&self, unit: u64) -> Option<u64> {
         let scaled = self.digits * u128::from(unit);
         let divisor = 10_u128.pow(self.places);
         scaled.is_multiple_of(divisor).then(|| u64::try_from(scaled / divisor).ok()).flatten()
@@ -44,7 +46,7 @@ impl Decimal {
 }
 
 /// Splits `10ms` or `2 KiB` into number and unit.
-fn split(text: &str) -> (&str, &str) {
+pub(super) fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
     let unit_at = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     (&text[..unit_at], text[unit_at..].trim_start())
@@ -74,9 +76,26 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     quantity(text, &TIME, "duration", "90s or 500ms").map(Duration::from_nanos)
 }
 
+/// `40.5`, a number of milliseconds.
+pub(super) fn milliseconds(text: &str) -> Result<Duration, String> {
+    let Some(decimal) = Decimal::parse(text.trim()) else {
+        return Err(format!("`{text}` is not a number of milliseconds: write it like 40.5"));
+    };
+    let nanos = decimal.times(1_000_000);
+    nanos.map(Duration::from_nanos).ok_or_else(|| format!("`{text}` ms is too large, or finer than 1ns"))
+}
+
 /// `2KiB`, `1 KiB`, `512B`, `1MiB`; KB and MB are decimal.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     quantity(text, &SIZE, "size", "2KiB or 512B")
+}
+
+/// `20Mbit/s`, in bits per second.
+pub(super) fn bits(text: &str) -> Result<u64, String> {
+    let Some(bits) = text.trim().strip_suffix("/s") else {
+        return Err(format!("`{text}` is not a bandwidth: write it like 20Mbit/s"));
+    };
+    quantity(bits, &BITS, "bandwidth", "20Mbit/s")
 }
 
 /// `10/s`, `6/m` (per minute), `0.5/s`, as the time between two.
@@ -125,6 +144,19 @@ mod tests {
         assert_eq!(nanos("1h"), Ok(3_600_000_000_000));
         assert_eq!(nanos("10us"), nanos("10µs"));
         assert_eq!(nanos("1000000h"), Ok(3_600_000_000_000_000_000));
+        assert_eq!(nanos("18446744073709551615ns"), Ok(u64::MAX));
+        assert_eq!(nanos("18446744073.709551615s"), Ok(u64::MAX));
+    }
+
+    #[test]
+    fn milliseconds_have_no_unit() {
+        let nanos = |text| milliseconds(text).map(Duration::as_nanos);
+        assert_eq!((nanos("40.5"), nanos(" 0 "), nanos("0.000001")), (Ok(40_500_000), Ok(0), Ok(1)));
+        for (text, words) in
+            [("5ms", "not a number"), ("-1", "not a number"), ("0.0000001", "finer than 1ns")]
+        {
+            assert!(milliseconds(text).expect_err(text).contains(words), "{text}");
+        }
     }
 
     #[test]
@@ -135,6 +167,8 @@ mod tests {
         assert!(wrong("").contains("not a duration"));
         assert!(wrong("-1s").contains("not a duration"));
         assert!(wrong("1.2.3s").contains("not a duration"));
+        assert!(wrong("1.s").contains("not a duration") && wrong(".5s").contains("not a duration"));
+        assert!(wrong("18446744073709551616ns").contains("too large"));
         assert!(wrong("0.5ns").contains("finer"));
         assert!(wrong("99999999999h").contains("too large"));
         assert!(wrong("9999999999999999999999999s").contains("not a duration"));

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use hyperspace_protocol::gossip::Frame;
 use hyperspace_protocol::identity::PeerId;
@@ -215,6 +216,24 @@ impl TraceLog {
     }
 }
 
+/// What was recorded in a run, ready to be written.
+#[derive(Debug)]
+pub struct Trace {
+    pub(crate) logs: Vec<TraceLog>,
+    pub(crate) messages: Arc<MessageTable>,
+    pub(crate) scheduled: u32,
+}
+
+impl Trace {
+    /// Writes it all, see [`write()`].
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(self, out: &mut impl io::Write) -> io::Result<Written> {
+        write(self.logs, &self.messages, self.scheduled, out)
+    }
+}
+
 /// What became of the recorded events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
@@ -237,6 +256,7 @@ pub fn write(
 ) -> io::Result<Written> {
     let dropped = logs.iter().map(|log| log.dropped).sum();
     let mut events: Vec<Recorded> = logs.into_iter().flat_map(|log| log.events).collect();
+    keep_order(&mut events);
     events.sort_by_key(|event| (event.at, event.peer));
     let mut names = Names { messages, scheduled, renamed: BTreeMap::new() };
     let mut buffer = Vec::new();
@@ -250,6 +270,17 @@ pub fn write(
     }
     out.write_all(&buffer)?;
     Ok(Written { events: events.len() as u64, dropped })
+}
+
+/// Lets time not go back at any peer. What a peer does takes until it is done, but that the world closes its links, or
+/// its session ends, does not wait for that.
+fn keep_order(events: &mut [Recorded]) {
+    let mut clocks = BTreeMap::new();
+    for event in events {
+        let clock = clocks.entry(event.peer).or_insert(event.at);
+        *clock = event.at.max(*clock);
+        event.at = *clock;
+    }
 }
 
 /// Virtual time on the wall clock, in nanoseconds since 1970; at most what fits, in the year 2262.

@@ -96,6 +96,20 @@ fn events_are_ordered_by_time_peer_and_recording() {
 }
 
 #[test]
+fn time_does_not_go_back_at_a_peer() {
+    let mut log = TraceLog::new(&Sample::every(1, 10), 0, 10);
+    for (nanos, peer) in [(5, 1), (3, 2), (4, 1), (4, 2), (6, 1)] {
+        log.push(at(nanos), peer, Traced::AddPeer(0));
+    }
+    let told = |event: TraceEvent| {
+        let peer = event.peer_id.expect("set")[6];
+        (event.timestamp.expect("set") - 1_773_835_200_000_000_000, peer)
+    };
+    let order: Vec<_> = read(&written(vec![log], &table(&[])).0).into_iter().map(told).collect();
+    assert_eq!(order, [(3, 2), (4, 2), (5, 1), (5, 1), (6, 1)]);
+}
+
+#[test]
 fn messages_that_were_not_scheduled_have_ids_that_do_not_depend_on_their_handles() {
     let trace = |first: u32, second: u32, table: &MessageTable| {
         let mut log = TraceLog::new(&Sample::of(vec![1], 10), 0, 10);

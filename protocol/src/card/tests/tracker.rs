@@ -131,7 +131,7 @@ fn the_least_recently_used_peer_goes_first() {
     assert_eq!(rig.take(), [Output::Updated(peer(2))]);
     // To be heard of is not to be used.
     tracker.follow(&mut rig.at(at(5)), peer(4));
-    assert_eq!(rig.take(), [Output::Unsubscribe(peer(2)), Output::Subscribe(peer(4))]);
+    assert_eq!(rig.take(), [Output::Subscribe(peer(4)), Output::Unsubscribe(peer(2))]);
     assert_eq!(tracker.store().followed().collect::<Vec<_>>(), [&peer(1), &peer(3), &peer(4)]);
     assert_eq!(tracker.store().fresh(at(5)).count(), 0);
     assert_eq!(rig.counted(), [(Count::Evicted, 1)]);

@@ -316,7 +316,10 @@ impl Stage {
                 }
                 Output::Connect { id } => assert!(self.connected.values().all(|i| i.id != *id)),
                 Output::Deliver { .. } => {}
-                Output::Disconnect { .. } => panic!("never asked for"),
+                Output::Disconnect { .. }
+                | Output::Request { .. }
+                | Output::Respond { .. }
+                | Output::Event(_) => panic!("never asked for"),
             }
         }
     }

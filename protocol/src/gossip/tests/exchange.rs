@@ -12,11 +12,9 @@ fn connect_to(peer: u32) -> Output<Text> {
 
 /// The PRUNEs of an outbox, which holds nothing else.
 fn prunes(out: &[Output<Text>]) -> Vec<(u32, Prune)> {
-    let prune = |o: &Output<Text>| match o {
-        Output::Send { to, frame: Frame::Prune(p) } => (to.0, (**p).clone()),
-        Output::Send { .. } | Output::Deliver { .. } | Output::Connect { .. } | Output::Disconnect { .. } => {
-            panic!("not a PRUNE: {o:?}")
-        }
+    let prune = |o: &Output<Text>| {
+        let Output::Send { to, frame: Frame::Prune(p) } = o else { panic!("not a PRUNE: {o:?}") };
+        (to.0, (**p).clone())
     };
     out.iter().map(prune).collect()
 }

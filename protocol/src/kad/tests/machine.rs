@@ -149,8 +149,8 @@ fn a_value_is_put_at_the_closest_that_answered_and_confirmations_are_counted() {
         QueryStats { requests: 3, hops: 1, elapsed: seconds(10), complete: true, ..Default::default() };
     let outcome = Outcome::Stored { sent: 3, confirmed: 1 };
     assert_eq!(lab.pass(seconds(10)), [Output::QueryDone { id: id.expect("not busy"), outcome, stats }]);
-    // We answer for it too.
-    let closer = vec![p[0]];
+    // Who did not confirm may have no room, and keeps its place. We answer for the value too.
+    let closer = vec![p[0], p[2]];
     assert_eq!(
         lab.ask(p[1], Request::GetValue(key())),
         Some(Response::Value { record: Some(value(1)), closer })
@@ -351,4 +351,33 @@ fn a_stored_value_is_put_at_the_closest_every_hour_until_it_expires() {
     assert_eq!(lab.pass(seconds(3600)), []);
     assert_eq!(lab.kad.records().map(Records::len), Some(0));
     assert_eq!(lab.kad.poll_timeout(), None);
+}
+
+/// Upkeep of our own making: one lookup at a time, and none that nobody can be asked.
+#[test]
+fn what_is_kept_is_put_by_and_by_once_there_is_somebody() {
+    let mut lab = Lab::new(3, Config { republish_interval: seconds(100), queries_max: 1, ..small() });
+    let foreign = Record { key: Key::new(b"foreign"), ttl: Some(seconds(50)), ..value(7) };
+    assert_eq!(lab.ask(2, Request::PutValue(foreign)), Some(Response::Stored));
+    let kept = lab.run(|k, cx| (k.keep_value(cx, key(), &[0, 1]), k.keep_providing(cx, &key())));
+    assert_eq!(kept, ((Ok(()), Ok(())), vec![]));
+    // Alone it sweeps, and that is all.
+    assert_eq!(lab.kad.poll_timeout(), Some(Instant::ZERO + seconds(3600)));
+    assert_eq!(lab.pass(seconds(3600)), []);
+    assert_eq!((lab.kad.records().map(Records::len), lab.kad.poll_timeout()), (Some(0), None));
+    let find = |id| send(1, id, Request::FindNode(key()));
+    assert_eq!(lab.seen(1), [find(0)]);
+    assert_eq!(lab.run(|k, cx| k.find_node(cx, key())).0, Ok(QueryId(1)), "none of the application's places");
+    assert_eq!(lab.respond(1, 0, nodes(&[])), [send(1, 2, Request::PutValue(value(1)))]);
+    assert_eq!(lab.respond(1, 2, Response::Stored), [find(3)]);
+    let add = Request::AddProvider { key: key(), providers: vec![0] };
+    assert_eq!(lab.respond(1, 3, nodes(&[])), [send(1, 4, add)]);
+    assert_eq!(lab.respond(1, 1, nodes(&[])).len(), 1, "only this one's end is told");
+    assert_eq!(lab.pass(seconds(100)), [find(5)]);
+    let (refused, _) = lab.run(|k, cx| k.keep_value(cx, key(), &vec![0; 1 << 20]));
+    assert_eq!(refused, Err(Error::TooLong(1 << 20)));
+    // Of all this only the numbers outlive a crash without a disk.
+    let forgotten = lab.kad.forgotten();
+    assert_eq!((forgotten.next_query(), forgotten.next_request), (QueryId(4), 6));
+    assert!(forgotten.table().is_empty() && forgotten.store.is_none() && forgotten.work.is_none());
 }

@@ -1,12 +1,23 @@
-//! Workloads: who publishes what, when. Everything is drawn before the run, so that a message's place in the message table
-//! does not depend on the order in which peers run.
+//! Workloads: who publishes what, when; who asks what of the DHT; who announces a card; what lies on a ring. Everything is
+//! drawn before the run, so that a message's place in the message table does not depend on the order in which peers run.
+
+mod cards;
+mod queries;
+mod ring;
+
+pub(crate) use cards::{CardPlan, CardTopicTable};
+pub(crate) use queries::Queries;
+pub(crate) use ring::ring;
+pub use ring::ring_advice;
 
 use hyperspace_protocol::envelope;
+use hyperspace_protocol::identity::PeerId;
 use hyperspace_protocol::machine::TopicRef;
 use hyperspace_protocol::rng::{Stream, philox, purpose_key};
 use hyperspace_protocol::time::{Duration, Instant};
 
-use crate::message::SimMessage;
+use crate::churn::Sessions;
+use crate::message::{MessageTable, SimMessage};
 use crate::net::{G8, sample_distinct};
 use crate::scenario::{Scenario, Workload};
 use crate::shared::Shared;
@@ -24,7 +35,16 @@ pub(crate) struct Publish {
 #[derive(Debug)]
 pub(crate) struct Schedule {
     pub(crate) publishes: Vec<Publish>,
-    pub(crate) topics: Vec<String>,
+    /// Names of all topics: first those that workloads publish on, then those of capability cards.
+    pub(crate) topic_names: Vec<String>,
+    /// How many of them every honest peer subscribes to.
+    subscribed: u32,
+    /// What is asked of the DHT.
+    pub(crate) queries: Queries,
+    /// Who announces cards and follows whom.
+    pub(crate) cards: Option<CardPlan>,
+    /// On which topics.
+    pub(crate) card_topics: Option<CardTopicTable>,
     /// Messages published in this span count for delivery.
     measured: (Instant, Instant),
     payload_key: u64,
@@ -36,43 +56,69 @@ pub(crate) struct Schedule {
 const G8_TOPIC: &str = "hyperspace/tasks/g8";
 
 impl Schedule {
-    pub(crate) fn new(scenario: &Scenario) -> Self {
+    pub(crate) fn new(scenario: &Scenario, sessions: Option<&Sessions>, ids: &[PeerId]) -> Self {
         let mut topics: Vec<String> = Vec::new();
         let mut publishes = Vec::new();
         for (index, workload) in scenario.workloads.iter().enumerate() {
             let name = match workload {
                 Workload::Publish { topic, .. } => topic,
                 Workload::G8 { .. } => G8_TOPIC,
+                Workload::Lookups(_) | Workload::Records(_) | Workload::Cards(_) | Workload::Ring(_) => {
+                    continue;
+                }
             };
             let topic = topics.iter().position(|t| t == name).unwrap_or_else(|| {
                 topics.push(name.to_owned());
                 topics.len() - 1
             });
             let topic = TopicRef(topic as u32);
-            match workload {
-                Workload::G8 { messages, size } => {
-                    let drawn = G8::draw(scenario.run.seed, scenario.peers(), *messages);
-                    publishes.extend(drawn.publishers.iter().enumerate().map(|(k, &peer)| Publish {
-                        at: Instant::ZERO + G8::INTERVAL.saturating_mul(k as u64),
-                        peer,
-                        topic,
-                        size: *size,
-                    }));
-                }
-                Workload::Publish { .. } => steady(scenario, index, workload, topic, &mut publishes),
+            if let Workload::G8 { messages, size } = workload {
+                let drawn = G8::draw(scenario.run.seed, scenario.peers(), *messages);
+                publishes.extend(drawn.publishers.iter().enumerate().map(|(k, &peer)| Publish {
+                    at: Instant::ZERO + G8::INTERVAL.saturating_mul(k as u64),
+                    peer,
+                    topic,
+                    size: *size,
+                }));
+            } else {
+                steady(scenario, index, workload, (topic, sessions), &mut publishes);
             }
         }
         publishes.sort_by_key(|p| p.at);
         let run = &scenario.run;
         let last = if run.until_idle { Duration::MAX } else { run.duration.saturating_sub(run.drain) };
-        let measured = (Instant::ZERO + run.warmup, Instant::ZERO + last);
+        let subscribed = topics.len() as u32;
+        let cards = CardPlan::new(scenario);
+        let card_topics = cards.as_ref().map(|plan| CardTopicTable::new(plan, ids, &mut topics));
         Self {
             publishes,
-            topics,
-            measured,
-            payload_key: purpose_key(scenario.run.seed, "payload"),
+            topic_names: topics,
+            subscribed,
+            queries: Queries::new(scenario, sessions),
+            cards,
+            card_topics,
+            measured: (Instant::ZERO + run.warmup, Instant::ZERO + last),
+            payload_key: purpose_key(run.seed, "payload"),
             is_g8: scenario.workloads.iter().any(|w| matches!(w, Workload::G8 { .. })),
         }
+    }
+
+    /// The topics that every honest peer subscribes to.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = TopicRef> + use<> {
+        (0..self.subscribed).map(TopicRef)
+    }
+
+    /// Places in the message table that are given to messages beforehand.
+    pub(crate) fn reserved(&self) -> u32 {
+        let own = self.cards.as_ref().map_or(0, |cards| cards.messages());
+        self.publishes.len() as u32 + own
+    }
+
+    /// See [`Shared::own_index`].
+    pub(crate) fn own_index(&self, peer: u32, interval: u32, made: u32) -> Option<u32> {
+        let place = self.cards.as_ref()?.place(peer, interval, made)?;
+        let index = self.publishes.len() as u32 + place;
+        (index < MessageTable::CAPACITY).then_some(index)
     }
 
     /// Whether a message published at `at` counts for delivery.
@@ -97,15 +143,26 @@ impl Schedule {
 
 /// About how many messages a scenario publishes.
 pub(crate) fn expected_messages(scenario: &Scenario) -> u64 {
-    let of = |workload: &Workload| match workload {
+    scenario.workloads.iter().map(|workload| expected_of(scenario, workload)).sum()
+}
+
+/// About how many of them one workload does.
+pub(crate) fn expected_of(scenario: &Scenario, workload: &Workload) -> u64 {
+    match workload {
         Workload::G8 { messages, .. } => u64::from(*messages),
+        // Each peer publishes a heartbeat per interval.
+        Workload::Cards(cards) => {
+            let peers = u64::from(scenario.groups[cards.group as usize].count);
+            let interval = scenario.cards.heartbeat_interval.as_nanos().max(1);
+            peers.saturating_mul(scenario.run.duration.as_nanos() / interval + 1)
+        }
+        Workload::Lookups(_) | Workload::Records(_) | Workload::Ring(_) => 0,
         Workload::Publish { interval, start, stop, messages, .. } => {
             let span = stop.saturating_sub(*start).as_nanos();
             let fit = span.div_ceil(interval.as_nanos().max(1));
             if *messages == 0 { fit } else { fit.min(u64::from(*messages)) }
         }
-    };
-    scenario.workloads.iter().map(of).sum()
+    }
 }
 
 /// Messages at a steady rate.
@@ -113,7 +170,7 @@ fn steady(
     scenario: &Scenario,
     index: usize,
     workload: &Workload,
-    topic: TopicRef,
+    (topic, sessions): (TopicRef, Option<&Sessions>),
     publishes: &mut Vec<Publish>,
 ) {
     let Workload::Publish { group, interval, size, sources, start, stop, messages, .. } = workload else {
@@ -132,13 +189,28 @@ fn steady(
         if at >= *stop {
             break;
         }
-        let peer = match sources.len() {
+        let peer = someone_up(sessions, first, Instant::ZERO + at, || match sources.len() {
             0 => draws.below(u64::from(count)) as u32,
             n => sources[draws.below(n as u64) as usize],
-        };
+        });
         publishes.push(Publish { at: Instant::ZERO + at, peer: first + peer, topic, size: *size });
         at = at + *interval;
     }
+}
+
+/// A peer that is up, by drawing until one is; whoever was drawn last if hardly anybody is. `draw` counts from `first`.
+fn someone_up(sessions: Option<&Sessions>, first: u32, at: Instant, mut draw: impl FnMut() -> u32) -> u32 {
+    const TRIES: u32 = 50;
+    let mut peer = draw();
+    if let Some(sessions) = sessions {
+        for _ in 0..TRIES {
+            if sessions.is_up(first + peer, at) {
+                break;
+            }
+            peer = draw();
+        }
+    }
+    peer
 }
 
 /// Pseudo-random lower-case letters: unlike zeros, different for each message.
@@ -161,7 +233,7 @@ fn signed(shared: &Shared, key: u64, index: u32, publish: &Publish, topic: &str)
     let mut nonce = [0; 16];
     nonce[..8].copy_from_slice(&a.to_be_bytes());
     nonce[8..].copy_from_slice(&b.to_be_bytes());
-    let unix = shared.unix(publish.at);
+    let unix = shared.unix_of(publish.peer, publish.at);
     let seal = |padding: usize| {
         let d = serde_json::json!({ "filler": filler(key, index, padding), "number": index });
         envelope::sign(&keypair, topic, unix, nonce, &d, &envelope::Dialect::default())
