@@ -114,7 +114,7 @@ fn every_key_arrives_where_it_belongs() {
     );
     assert_eq!((s.run.seed, s.run.duration, s.run.until_idle), (u64::MAX, Duration::from_secs(120), true));
     assert_eq!((s.cost.frame, s.cost.verify), (Duration::from_micros(10), Duration::from_micros(60)));
-    assert_eq!((&s.network.latency, s.network.link), (&Latency::Simblock2019, LinkKind::Datagram));
+    assert_eq!((&s.network.latency, s.network.link), (&Latency::simblock_2019(), LinkKind::Datagram));
     assert_eq!((s.network.jitter, s.network.loss, s.network.queue_max), (0.1, 0.02, 64));
     assert_eq!(s.network.topology, Topology::Ring(2));
     let mut gossip = Config::eth2();
@@ -144,6 +144,7 @@ fn every_key_arrives_where_it_belongs() {
         length: Duration::from_secs(length),
         a,
         b,
+        one_way: false,
     };
     assert_eq!(
         s.timeline,
@@ -176,9 +177,9 @@ fn arms_change_their_own_run_only() {
     let [zeta, alpha] = load_with(&text, &[]).try_into().expect("two arms");
     assert_eq!((zeta.arm.as_deref(), alpha.arm.as_deref()), (Some("zeta"), Some("alpha")));
     assert_eq!((zeta.gossip.scores, alpha.gossip.scores), (false, true));
-    let interval = |s: &Scenario| match &s.workloads[0] {
-        Workload::Publish { interval, .. } => interval.as_millis(),
-        Workload::G8 { .. } => panic!("published"),
+    let interval = |s: &Scenario| {
+        let Workload::Publish { interval, .. } = &s.workloads[0] else { panic!("published") };
+        interval.as_millis()
     };
     assert_eq!((interval(&zeta), interval(&alpha)), (500, 1000));
     assert_eq!((zeta.expectations.len(), alpha.expectations.len()), (1, 2));
