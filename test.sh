@@ -44,13 +44,31 @@ fi
 step cargo test --locked -p hyperlab --features planted-nondeterminism --test planted 2>&1 | tee -a "$log"
 
 # One digest from every engine, any number of threads and encoded messages.
-for scenario in convergence sybil-flood partition-heal lossy-wan; do
-    step "$hyperlab" verify "scenarios/$scenario.toml" --quiet --set group.honest.count=500
+verify() { step "$hyperlab" verify "scenarios/$1.toml" --quiet "${@:2}"; }
+for scenario in convergence sybil-flood partition-heal asymmetric-partition lossy-wan; do
+    verify "$scenario" --set group.honest.count=400
 done
+for scenario in churn cold-start; do
+    verify "$scenario" --set group.honest.count=200 --set run.duration=240s
+done
+verify dht-churn --set group.honest.count=300
+verify kademlia-lookup --set group.honest.count=2000
+verify nat-majority --set group.honest.count=80 --set group.hidden.count=160
+verify capability-ttl --set group.tools.count=200 --set run.duration=1800s
+verify topic-caps --set group.honest.count=125 --set run.duration=20s --set run.warmup=10s
+verify ring-rebalance --set group.honest.count=100
+verify ring-750-literal --set group.honest.count=100
+verify g8 --set group.honest.count=2000
+verify calibration-gossipsub-v1.0
+
+# What each scenario must show.
 step "$hyperlab" run scenarios/g8.toml --quiet
 step "$hyperlab" run scenarios/g8.toml --quiet --set group.honest.count=100000
 step "$hyperlab" run scenarios/calibration-gossipsub-v1.0.toml --quiet --seeds 1..=20
-step "$hyperlab" run scenarios/partition-heal.toml scenarios/lossy-wan.toml --quiet
+for scenario in partition-heal asymmetric-partition lossy-wan churn cold-start nat-majority kademlia-lookup dht-churn \
+    ring-rebalance ring-750-literal capability-ttl topic-caps; do
+    step "$hyperlab" run "scenarios/$scenario.toml" --quiet
+done
 for example in assert_on_a_world changed_machine; do
     step cargo run --locked --release --quiet -p hyperspace-sim --example "$example"
 done
