@@ -92,11 +92,16 @@ impl Default for RunOptions {
     }
 }
 
-/// About how many bytes a run of this scenario takes, to refuse what cannot fit: measured per peer, link and message on
-/// runs of 10,000 and 100,000 peers.
+/// About how many bytes a run of this scenario takes, to refuse what cannot fit: measured per peer, link, message, routing
+/// table and heartbeat on runs of 1,000 to 100,000 peers.
 pub fn estimate_bytes(scenario: &scenario::Scenario) -> u64 {
     let links = simulation::expected_links(scenario);
     let peers = u64::from(scenario.peers());
     let messages = workload::expected_messages(scenario);
-    peers * 1_500 + links * 2 * 350 + peers * messages.min(5_000) / 2 + messages * 4_096
+    let tables = if scenario.dht.is_some() { peers * 5_000 } else { 0 };
+    let heartbeats = workload::expected_heartbeats(scenario).saturating_mul(1_200);
+    let epochs = scenario.run.duration.as_nanos() / EPOCH_LENGTH.as_nanos();
+    let digests = epochs * u64::from(scenario.peers().div_ceil(lane::LANE)) * 16;
+    let gossip = peers * 1_500 + links * 2 * 350 + peers * messages.min(5_000) / 2 + messages * 4_096;
+    gossip.saturating_add(tables).saturating_add(heartbeats).saturating_add(digests)
 }

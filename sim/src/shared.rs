@@ -61,7 +61,7 @@ pub(crate) struct Shared {
     lines: Vec<Lines>,
     /// Bytes that wait for a line.
     pub(crate) line_queue: usize,
-    /// By group: how far clocks are off, in ns, and by which share of time they gain.
+    /// By group: how far clocks are off, and by which share of time they gain. Empty if all are right.
     clocks: Vec<(Duration, f64)>,
     stay: Duration,
     /// Whether the report describes the graph of links.
@@ -150,7 +150,11 @@ impl Shared {
             has_lines,
             lines: if has_lines { lines } else { Vec::new() },
             line_queue: network.line_queue as usize,
-            clocks: scenario.groups.iter().map(|g| (g.clock_skew, g.clock_drift)).collect(),
+            clocks: if scenario.groups.iter().all(|g| g.clock_skew.is_zero() && g.clock_drift == 0.0) {
+                Vec::new()
+            } else {
+                scenario.groups.iter().map(|g| (g.clock_skew, g.clock_drift)).collect()
+            },
             stay: scenario.run.stay,
             graph: scenario.run.graph,
             facts,
@@ -190,10 +194,10 @@ impl Shared {
     /// A peer's own wall clock, which may be off.
     #[inline]
     pub(crate) fn unix_of(&self, peer: u32, now: Instant) -> UnixMillis {
-        let (skew, drift) = self.clocks[usize::from(self.facts[peer as usize].group)];
-        if skew.is_zero() && drift == 0.0 {
+        if self.clocks.is_empty() {
             return self.unix(now);
         }
+        let (skew, drift) = self.clocks[usize::from(self.facts[peer as usize].group)];
         let [a, b] = philox([peer.into(), 0], self.keys.clock);
         // Uniform in [-1, 1).
         let sides = |word: u64| (word >> 11) as f64 * (2.0 / (1u64 << 53) as f64) - 1.0;

@@ -1,5 +1,6 @@
 //! A whole run: set-up, the timeline, the checks that always run, and the report.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hyperspace_protocol::machine::PeerRef;
@@ -90,7 +91,7 @@ pub struct Simulation<P: Subject = Peer<SimMessage>> {
     shared: Shared,
     engine: Box<dyn Engine<P>>,
     groups: Vec<(Instant, std::ops::Range<u32>)>,
-    actions: Vec<(Instant, WorldAction)>,
+    actions: VecDeque<(Instant, WorldAction)>,
     topology: Vec<Edge>,
     dials: Vec<Edge>,
     scenario: Scenario,
@@ -203,7 +204,7 @@ impl<P: Subject + 'static> Simulation<P> {
         let step = if self.scenario.run.until_idle { Duration::from_millis(100) } else { Duration::MAX };
         let mut now = Instant::ZERO;
         while now < end {
-            let action = self.actions.first().map_or(end, |(at, _)| *at);
+            let action = self.actions.front().map_or(end, |(at, _)| *at);
             let next = action.min(end).min(now + step);
             self.engine.advance(&self.shared, next, &mut tick);
             now = next;
@@ -299,8 +300,8 @@ impl<P: Subject + 'static> Simulation<P> {
 
     /// Does what the world does up to and including `now`.
     fn act_until(&mut self, now: Instant) {
-        while self.actions.first().is_some_and(|(at, _)| *at <= now) {
-            let (at, action) = self.actions.remove(0);
+        while let Some(&(at, action)) = self.actions.front().filter(|(at, _)| *at <= now) {
+            self.actions.pop_front();
             match action {
                 WorldAction::Start => self.start(at),
                 WorldAction::CloseCut => {
@@ -456,7 +457,7 @@ fn groups(scenario: &Scenario) -> Vec<(Instant, std::ops::Range<u32>)> {
     scenario.groups.iter().map(|g| (Instant::ZERO + g.start, range(g.count, &mut first))).collect()
 }
 
-fn actions(scenario: &Scenario, shared: &Shared) -> Vec<(Instant, WorldAction)> {
+fn actions(scenario: &Scenario, shared: &Shared) -> VecDeque<(Instant, WorldAction)> {
     let mut actions: Vec<_> =
         scenario.groups.iter().map(|g| (Instant::ZERO + g.start, WorldAction::Start)).collect();
     if shared.link == crate::scenario::LinkKind::Stream {
@@ -472,7 +473,7 @@ fn actions(scenario: &Scenario, shared: &Shared) -> Vec<(Instant, WorldAction)> 
     }
     actions.sort();
     actions.dedup();
-    actions
+    actions.into()
 }
 
 /// The links of the topology, among groups without `dials`, and those that the other groups dial.

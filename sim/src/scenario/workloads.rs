@@ -458,7 +458,7 @@ impl Scenario {
                 Workload::Records(r) => {
                     u64::from(r.keys) * u64::from(r.copies) + many(r.ask, r.stop, r.interval, 0)
                 }
-                Workload::Cards(_) => crate::workload::expected_of(self, workload).saturating_mul(4),
+                Workload::Cards(_) => crate::workload::expected_heartbeats(self).saturating_mul(4),
                 Workload::Ring(_) => 0,
             });
             ensure(total <= Self::MESSAGES_MAX, format!("workload.{index}"), || {

@@ -141,28 +141,35 @@ impl Schedule {
     }
 }
 
-/// About how many messages a scenario publishes.
+/// How many messages a scenario's workloads publish.
 pub(crate) fn expected_messages(scenario: &Scenario) -> u64 {
-    scenario.workloads.iter().map(|workload| expected_of(scenario, workload)).sum()
-}
-
-/// About how many of them one workload does.
-pub(crate) fn expected_of(scenario: &Scenario, workload: &Workload) -> u64 {
-    match workload {
+    let of = |workload: &Workload| match workload {
         Workload::G8 { messages, .. } => u64::from(*messages),
-        // Each peer publishes a heartbeat per interval.
-        Workload::Cards(cards) => {
-            let peers = u64::from(scenario.groups[cards.group as usize].count);
-            let interval = scenario.cards.heartbeat_interval.as_nanos().max(1);
-            peers.saturating_mul(scenario.run.duration.as_nanos() / interval + 1)
-        }
-        Workload::Lookups(_) | Workload::Records(_) | Workload::Ring(_) => 0,
         Workload::Publish { interval, start, stop, messages, .. } => {
             let span = stop.saturating_sub(*start).as_nanos();
             let fit = span.div_ceil(interval.as_nanos().max(1));
             if *messages == 0 { fit } else { fit.min(u64::from(*messages)) }
         }
-    }
+        Workload::Lookups(_) | Workload::Records(_) | Workload::Cards(_) | Workload::Ring(_) => 0,
+    };
+    scenario.workloads.iter().map(of).sum()
+}
+
+/// About how many heartbeats of capability cards there are.
+pub(crate) fn expected_heartbeats(scenario: &Scenario) -> u64 {
+    let of = |workload: &Workload| match workload {
+        Workload::Cards(cards) => {
+            let peers = u64::from(scenario.groups[cards.group as usize].count);
+            let interval = scenario.cards.heartbeat_interval.as_nanos().max(1);
+            peers.saturating_mul(scenario.run.duration.as_nanos() / interval + 1)
+        }
+        Workload::Publish { .. }
+        | Workload::G8 { .. }
+        | Workload::Lookups(_)
+        | Workload::Records(_)
+        | Workload::Ring(_) => 0,
+    };
+    scenario.workloads.iter().map(of).sum()
 }
 
 /// Messages at a steady rate.
