@@ -35,6 +35,10 @@ pub trait Subject: Machine<Message = SimMessage> + Send {
     fn dht_mut(&mut self) -> Option<&mut Kad<u32>> {
         None
     }
+    /// Queries of the application on their way.
+    fn queries(&self) -> usize {
+        0
+    }
     /// The card machines, if there are any.
     fn cards(&self) -> Option<&Cards<u32>> {
         None
@@ -67,6 +71,9 @@ impl Subject for Peer<SimMessage> {
     }
     fn dht_mut(&mut self) -> Option<&mut Kad<u32>> {
         Some(Self::dht_mut(self))
+    }
+    fn queries(&self) -> usize {
+        Self::queries(self)
     }
     fn cards(&self) -> Option<&Cards<u32>> {
         Self::cards(self)

@@ -14,7 +14,7 @@ use crate::shared::Shared;
 use crate::tally::{NetCount, QueryEnd};
 
 impl<P: Subject> Lane<P> {
-    /// A peer's process starts: its machine starts and subscribes, and its application says what it wants.
+    /// A peer's process starts: its machine starts and subscribes. Its links and [`Lane::announce`] come after.
     pub(crate) fn come_up(&mut self, shared: &Shared, local: usize, now: Instant, sink: &mut impl Sink) {
         let own = self.base + local as u32;
         self.hosts[local].up_since = Some(now);
@@ -23,7 +23,6 @@ impl<P: Subject> Lane<P> {
             for topic in shared.schedule.topics() {
                 self.input(shared, local, now, Input::Subscribe(topic), sink);
             }
-            self.announce(shared, local, now, sink);
         }
         self.session_end(shared, own, local, now, sink);
     }
@@ -60,6 +59,7 @@ impl<P: Subject> Lane<P> {
         for other in shared.out_edges.of(own) {
             self.dial(shared, local, now, *other, sink);
         }
+        self.announce(shared, local, now, sink);
         self.bootstrap(shared, local, now, sink);
     }
 
@@ -146,9 +146,12 @@ impl<P: Subject> Lane<P> {
     }
 
     /// What an honest peer's application wants of capability cards: to announce its own and follow others.
-    fn announce(&mut self, shared: &Shared, local: usize, now: Instant, sink: &mut impl Sink) {
+    pub(crate) fn announce(&mut self, shared: &Shared, local: usize, now: Instant, sink: &mut impl Sink) {
         let own = self.base + local as u32;
         let Some(cards) = &shared.schedule.cards else { return };
+        if !self.hosts[local].is_honest() {
+            return;
+        }
         if cards.takes_part(own) {
             let announce = Command::Announce(cards.card_of(own, shared));
             self.input(shared, local, now, Input::Command(Box::new(announce)), sink);

@@ -2,7 +2,7 @@
 //! peer's own line.
 
 use hyperspace_protocol::gossip::Frame;
-use hyperspace_protocol::machine::PeerRef;
+use hyperspace_protocol::machine::{Message, PeerRef};
 use hyperspace_protocol::rng::philox;
 use hyperspace_protocol::time::{Duration, Instant};
 
@@ -144,6 +144,9 @@ impl<P: Subject> Lane<P> {
             let kind = kind_of(&frame);
             self.tally.frames[kind] += 1;
             self.tally.bytes[kind] += crate::wire::length(shared, &frame) as u64;
+            if let (Frame::Message(message), Some(cards)) = (&frame, &shared.schedule.card_topics) {
+                self.tally.card_messages += u64::from(cards.holds(message.topic()));
+            }
         }
         let frame =
             if let Frame::Message(message) = frame { Frame::Message(message.one_hop_on()) } else { frame };

@@ -28,6 +28,8 @@ pub(crate) struct DhtView {
     pub(crate) records_max: u64,
     pub(crate) records_bytes_max: u64,
     pub(crate) providers_max: u64,
+    /// Queries of applications on their way.
+    pub(crate) queries: u64,
     /// Topics of capability cards that peers follow, and how many peers follow any.
     pub(crate) card_topics: u64,
     pub(crate) card_peers: u64,
@@ -42,10 +44,11 @@ impl DhtView {
             if !host.is_up() {
                 continue;
             }
+            self.queries += machine.queries() as u64;
             if let Some(kad) = machine.dht() {
                 self.look_at(shared, kad);
             }
-            if let Some(cards) = machine.cards() {
+            if let Some(cards) = machine.cards().filter(|cards| cards.topics() > 0) {
                 self.card_peers += 1;
                 self.card_topics += cards.topics() as u64;
             }
@@ -111,6 +114,7 @@ impl<P: Subject> Lane<P> {
             }
             let Some((cards, up_since)) = machine.cards().zip(host.up_since) else { continue };
             let store = cards.tracker().store();
+            sums.followers += u64::from(store.followed().next().is_some());
             let settled = shared.config.cards.heartbeat_interval.saturating_mul(2);
             for id in store.followed() {
                 let Some(peer) = shared.find(id) else { continue };

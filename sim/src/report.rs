@@ -192,8 +192,11 @@ pub struct DhtReport {
     pub skipped: u64,
     /// Queries that the peer refused, having too many on their way.
     pub refused: u64,
-    /// Queries without an end: the peer left or crashed before, or the run was over.
+    /// Queries without an end, because the peer left or crashed before.
     pub lost: u64,
+    /// Queries still on their way when the run was over. They count nowhere else: a run needs a drain longer than its
+    /// slowest queries.
+    pub unfinished: u64,
     /// Queries that looked for something and came to an end.
     pub looked: u64,
     /// Share of `looked`, without those for which there was nothing to find, that found it: of lookups, the honest server
@@ -275,7 +278,7 @@ pub struct RingReport {
     pub moved: u64,
     /// Of these, copies that neither came to a peer that joined nor from one that left: a consistent ring has none.
     pub needless: u64,
-    /// `moved` over the least that had to move: a joining or leaving peer's even share.
+    /// `moved` over the least that had to move if all shares were even: 1 is as it should be, up to chance.
     pub moved_over_minimum: f64,
     /// Peers that own nothing, at the end.
     pub idle: u64,
@@ -292,14 +295,14 @@ pub struct RingReport {
 /// Capability cards, means over the times at which the simulator looked: every 10 s from the warmup on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct CardsReport {
-    /// Cards that a peer held of others.
+    /// Cards that a peer held of others, of the peers that follow any.
     pub held_mean: f64,
     /// Share of the held cards whose peer was down.
     pub stale_share: f64,
     /// Share of the followed peers that had been up for two heartbeats, whose card was not held.
     pub missing_share: f64,
-    /// Topics a peer was subscribed to at the end, mean.
+    /// Topics a peer that follows any was subscribed to for it at the end, mean.
     pub topics_mean: f64,
-    /// Gossip messages that a peer received per second since the warmup, copies included.
+    /// Messages about cards sent per second since the warmup, copies included, per peer that follows any.
     pub messages_per_s: f64,
 }

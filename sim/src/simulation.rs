@@ -248,8 +248,11 @@ impl<P: Subject + 'static> Simulation<P> {
         let length = logs.iter().map(Vec::len).max().unwrap_or(0);
         let block = |log: &Vec<u64>, epoch: usize| log.get(epoch).copied().unwrap_or(0);
         let epochs = (0..length).map(|e| logs.iter().map(|log| block(log, e)).collect()).collect();
-        let digests = Digests::new(epochs, finals);
         let ring = self.ring(now);
+        if let (Some(ring), Some(first)) = (&ring, finals.first_mut()) {
+            *first = first.wrapping_add(mix(ring.moved ^ ring.share_cv.to_bits() ^ ring.keys_cv.to_bits()));
+        }
+        let digests = Digests::new(epochs, finals);
         let report = summarise(&self.shared, &self.groups, &tally, &snapshot, &digests, ring, now);
         let broken = |what| Err(RunError::Invariant { at: now.since(Instant::ZERO), peer: None, what });
         let (delivered, expected) = (report.delivery.delivered, report.delivery.expected);
@@ -347,6 +350,16 @@ impl<P: Subject + 'static> Simulation<P> {
         orders.extend(self.dials.iter().filter(|e| starts.of(e.from) == at));
         self.connect(at, &ready);
         self.order_dials(at, &orders);
+        // Whoever follows somebody dials it, so only now that links have their slots.
+        let (starts, shared) = (Starts::new(&self.groups), &self.shared);
+        self.engine.each_lane(&mut |lane, sink| {
+            for local in 0..lane.hosts.len() {
+                let own = lane.base + local as u32;
+                if starts.of(own) == at && shared.is_up(own, at) {
+                    lane.announce(shared, local, at, sink);
+                }
+            }
+        });
         self.start_dht(at);
     }
 
@@ -412,9 +425,10 @@ impl<P: Subject + 'static> Simulation<P> {
         self.engine.each_lane(&mut |lane, _| {
             for local in 0..lane.hosts.len() {
                 let own = lane.base + local as u32;
-                for (_, peer, outbound, path) in ends_of(own) {
+                for (place, (_, peer, outbound, path)) in ends_of(own).iter().enumerate() {
                     let slot = lane.allocate(local, *peer, *path, *outbound);
                     let slot = slot.expect("degrees are checked to fit 16 bits");
+                    assert_eq!(usize::from(slot), place, "a peer has no links before its first");
                     let back = ends_of(*peer).binary_search_by_key(&own, |(_, p, ..)| *p);
                     let link = &mut lane.hosts[local].links[slot as usize];
                     link.state = LinkState::Open;

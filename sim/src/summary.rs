@@ -173,7 +173,8 @@ fn dht(tally: &Tally, view: &DhtView) -> DhtReport {
         queries: queries.asked,
         skipped: queries.skipped,
         refused: queries.refused,
-        lost: queries.asked - queries.refused - looked - queries.stores,
+        lost: queries.asked - queries.refused - looked - queries.stores - view.queries,
+        unfinished: view.queries,
         looked,
         success: ratio(queries.right, queries.right + queries.wrong),
         moot: queries.moot,
@@ -212,11 +213,11 @@ fn cards(shared: &Shared, tally: &Tally, snapshot: &Snapshot, now: Instant) -> C
     let (samples, view) = (&tally.samples, &snapshot.dht);
     let measured = now.since(shared.warmup).as_secs_f64() * view.card_peers as f64;
     CardsReport {
-        held_mean: ratio(samples.cards, samples.up),
+        held_mean: ratio(samples.cards, samples.followers),
         stale_share: ratio(samples.cards_stale, samples.cards),
         missing_share: ratio(samples.cards_missing, samples.followed_up),
         topics_mean: ratio(view.card_topics, view.card_peers),
-        messages_per_s: if measured > 0.0 { tally.frames[0] as f64 / measured } else { 0.0 },
+        messages_per_s: if measured > 0.0 { tally.card_messages as f64 / measured } else { 0.0 },
     }
 }
 

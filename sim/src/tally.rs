@@ -210,6 +210,8 @@ pub(crate) struct SampleTally {
     /// Contacts in routing tables, and those of them that were down.
     pub(crate) contacts: u64,
     pub(crate) contacts_down: u64,
+    /// Peers that follow somebody.
+    pub(crate) followers: u64,
     /// Cards held of others, and those of peers that were down.
     pub(crate) cards: u64,
     pub(crate) cards_stale: u64,
@@ -226,6 +228,7 @@ impl SampleTally {
         let sums = [
             (&mut self.contacts, other.contacts),
             (&mut self.contacts_down, other.contacts_down),
+            (&mut self.followers, other.followers),
             (&mut self.cards, other.cards),
             (&mut self.cards_stale, other.cards_stale),
             (&mut self.followed_up, other.followed_up),
@@ -252,6 +255,8 @@ pub(crate) struct Tally {
     /// Requests and responses sent, by kind, and their bytes.
     pub(crate) rpcs: [u64; RpcKind::KINDS],
     pub(crate) rpc_bytes: u64,
+    /// Messages about capability cards sent, copies included.
+    pub(crate) card_messages: u64,
     pub(crate) queries: QueryTally,
     pub(crate) samples: SampleTally,
     pub(crate) frames: [u64; KINDS],
@@ -283,6 +288,7 @@ impl Tally {
             early: Counted::default(),
             rpcs: [0; RpcKind::KINDS],
             rpc_bytes: 0,
+            card_messages: 0,
             queries: QueryTally::default(),
             samples: SampleTally::default(),
             frames: [0; KINDS],
@@ -342,6 +348,7 @@ impl Tally {
         self.counters.merge(&other.counters);
         add(&mut self.rpcs, &other.rpcs);
         self.rpc_bytes += other.rpc_bytes;
+        self.card_messages += other.card_messages;
         self.queries.merge(&other.queries);
         self.samples.merge(&other.samples);
         add(&mut self.frames, &other.frames);
@@ -369,6 +376,7 @@ impl Tally {
 pub(crate) struct Histogram {
     buckets: Vec<u64>,
     count: u64,
+    max: u64,
 }
 
 const SUB_BITS: u32 = 8;
@@ -399,6 +407,7 @@ impl Histogram {
         }
         self.buckets[bucket] += 1;
         self.count += 1;
+        self.max = self.max.max(value);
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
@@ -409,9 +418,11 @@ impl Histogram {
             *m += t;
         }
         self.count += other.count;
+        self.max = self.max.max(other.max);
     }
 
-    /// The value at a quantile in percent (nearest rank), as the middle of its bucket; 0 when empty.
+    /// The value at a quantile in percent (nearest rank), as the middle of its bucket, but no more than the largest there
+    /// was; 0 when empty.
     pub(crate) fn percentile(&self, percent: u64) -> f64 {
         let rank = (self.count * percent).div_ceil(100).max(1);
         let mut seen = 0;
@@ -419,7 +430,7 @@ impl Histogram {
             seen += count;
             if seen >= rank && self.count > 0 {
                 let (low, width) = Self::range(bucket);
-                return low as f64 + (width - 1) as f64 / 2.0;
+                return (low as f64 + (width - 1) as f64 / 2.0).min(self.max as f64);
             }
         }
         0.0

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use hyperspace_protocol::time::Duration;
 use hyperspace_sim::churn::Trace;
 use hyperspace_sim::scenario::{
-    Action, Group, GroupChurn, Latency, LinkKind, Scenario, Side, Topology, Workload,
+    Action, CardTopics, CardsWorkload, Group, GroupChurn, Latency, LinkKind, Scenario, Side, Topology,
+    Workload,
 };
 use hyperspace_sim::{Report, RunOptions, Simulation};
 
@@ -200,4 +201,21 @@ fn clocks_that_are_off_make_fresh_envelopes_look_old() {
     // A drift alone is as harmless as it is small.
     (s.groups[0].clock_skew, s.groups[0].clock_drift) = (Duration::ZERO, 0.001);
     assert_eq!(run(&s).delivery.ratio, 1.0);
+}
+
+#[test]
+fn following_others_disturbs_no_link_that_is_there_at_the_start() {
+    let mut s = Scenario::example();
+    s.groups[0].count = 60;
+    s.network.topology = Topology::KOut(4);
+    s.workloads.push(Workload::Cards(CardsWorkload {
+        group: 0,
+        followers: 0,
+        follow: 20,
+        topics: CardTopics::PerPeer,
+    }));
+    let report = run(&s);
+    // Nothing closes here, so nothing comes too late, and everybody gets everything.
+    assert_eq!((report.delivery.ratio, report.counts["net_stale"]), (1.0, 0));
+    assert!(report.mesh.degree_min > 0);
 }

@@ -26,6 +26,11 @@ impl<C> Default for Dht<C> {
 }
 
 impl<C: Contact> Dht<C> {
+    /// The application's queries on their way.
+    pub(super) fn queries(&self) -> usize {
+        self.tokens.len()
+    }
+
     /// After a restart: what was on its way is nobody's any more.
     pub(super) fn restarted(self, keeps_state: bool) -> Self {
         if keeps_state {

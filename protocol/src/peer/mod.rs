@@ -45,6 +45,11 @@ impl<M: Message> Peer<M> {
         &mut self.dht.get_or_insert_default().kad
     }
 
+    /// The application's queries on their way.
+    pub fn queries(&self) -> usize {
+        self.dht.as_ref().map_or(0, |dht| dht.queries())
+    }
+
     /// The card machines, once they were used.
     pub fn cards(&self) -> Option<&Cards<M::Contact>> {
         self.cards.as_deref()

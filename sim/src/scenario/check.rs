@@ -91,7 +91,10 @@ impl Scenario {
     /// Whether a run measures something at all.
     fn check_measured(&self, metric: &str) -> Checked {
         let has = |wanted: fn(&Workload) -> bool| self.workloads.iter().any(wanted);
+        let publishes = has(|w| matches!(w, Workload::Publish { .. } | Workload::G8 { .. }));
         let needs = [
+            ("delivery.", publishes, "a publish or g8 workload"),
+            ("sum_t", has(|w| matches!(w, Workload::G8 { .. })), "a g8 workload"),
             ("dht.", self.dht.is_some(), "a table [dht]"),
             ("churn.", self.groups.iter().any(|g| g.churn.is_some()), "a group with churn"),
             ("cards.", has(|w| matches!(w, Workload::Cards(_))), "a cards workload"),
@@ -257,6 +260,21 @@ impl Scenario {
             ensure(dht.dial_round_trips <= 20, "dht.dial_round_trips", || {
                 format!("a handshake takes at most 20 round trips, got {}", dht.dial_round_trips)
             })?;
+            let intervals = [
+                ("sweep_interval", dht.config.sweep_interval),
+                ("refresh_interval", dht.config.refresh_interval),
+                ("replicate_interval", dht.config.replicate_interval),
+                ("republish_interval", dht.config.republish_interval),
+                ("reprovide_interval", dht.config.reprovide_interval),
+            ];
+            for (key, interval) in intervals {
+                let fits = interval.is_zero() || interval >= Duration::from_millis(100);
+                ensure(fits, format!("dht.{key}"), || {
+                    format!(
+                        "an interval of {interval} would take all the time: at least 100ms, or 0s to switch it off"
+                    )
+                })?;
+            }
             ensure((1..=64).contains(&dht.bootstrap), "dht.bootstrap", || {
                 format!("a peer learns of 1 to 64 servers when it comes up, got {}", dht.bootstrap)
             })?;

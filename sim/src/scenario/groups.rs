@@ -251,6 +251,9 @@ impl Scenario {
                         trace.shortest()
                     )
                 })?;
+                ensure(trace.peers() > 0, path, || {
+                    "the trace has no sessions: nobody would ever be up".into()
+                })?;
                 ensure(trace.peers() <= group.count, path, || {
                     let (seen, count) = (trace.peers(), group.count);
                     format!("the trace has {seen} peers, the group only {count}: set count = {seen}")

@@ -66,6 +66,7 @@ pub const METRICS: &[&str] = &[
     "dht.skipped",
     "dht.refused",
     "dht.lost",
+    "dht.unfinished",
     "dht.looked",
     "dht.success",
     "dht.moot",

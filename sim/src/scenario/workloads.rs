@@ -370,8 +370,12 @@ impl Scenario {
                 cards.follow
             )
         })?;
-        ensure(cards.topics != CardTopics::Buckets(0), format!("{path}.topics"), || {
-            "at least one topic is needed: buckets:1".into()
+        let buckets = match cards.topics {
+            CardTopics::PerPeer => 1,
+            CardTopics::Buckets(n) => n,
+        };
+        ensure((1..=10_000).contains(&buckets), format!("{path}.topics"), || {
+            format!("cards share 1 to 10,000 topics, got {buckets}")
         })?;
         let twice = self.workloads.iter().filter(|w| matches!(w, Workload::Cards(_))).count() > 1;
         ensure(!twice, path, || "every peer has one card: a run has one cards workload".into())
