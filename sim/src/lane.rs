@@ -139,6 +139,10 @@ impl<P: Subject> Lane<P> {
     /// do. `None` for a frame that is dropped.
     #[inline]
     fn come_in(&mut self, shared: &Shared, local: usize, event: &Event) -> Option<Instant> {
+        // Sessions begin and end when they do, whatever the peer is busy with.
+        if let Payload::Wake | Payload::Leave = event.payload {
+            return Some(Instant::from_nanos(event.at));
+        }
         if let Payload::Frame(_) = &event.payload {
             let link = self.hosts[local].links.get(event.slot as usize);
             if link.is_none_or(|l| !l.is_current(event.generation)) {
