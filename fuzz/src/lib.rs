@@ -68,24 +68,10 @@ pub fn envelope(bytes: &[u8]) -> bool {
 }
 
 fn dialect([texts, placement, forms]: [usize; 3]) -> Dialect {
-    use JsonForm::{AsReceived, AsciiEscaped, Jcs, Spaced};
-    const PLACEMENTS: [Placement; 11] = [
-        Placement::Nowhere,
-        Placement::Before,
-        Placement::BeforeColon,
-        Placement::BeforeNul,
-        Placement::HashedBefore,
-        Placement::After,
-        Placement::HashOfBefore,
-        Placement::HashOfBeforeColon,
-        Placement::BodyBefore,
-        Placement::BodyBeforeNul,
-        Placement::BodyAfter,
-    ];
     Dialect {
-        json: [AsReceived, Jcs, AsciiEscaped, Spaced][texts % 4],
-        nonce: [NonceForm::Utf8, NonceForm::Hex, NonceForm::Base64][texts / 4 % 3],
-        placement: PLACEMENTS[placement % PLACEMENTS.len()],
+        json: JsonForm::ALL[texts % 4],
+        nonce: NonceForm::ALL[texts / 4 % 3],
+        placement: Placement::ALL[placement % Placement::ALL.len()],
         from: [FromForm::Base58Utf8, FromForm::Multihash][forms % 2],
         inner: [InnerHash::Raw, InnerHash::LowerHex][forms / 2 % 2],
         message: [MessageForm::Digest, MessageForm::LowerHexDigest][forms / 4 % 2],

@@ -68,10 +68,10 @@ impl Stream {
         word
     }
 
-    /// A number below `bound` (0 for a bound of 0). The bias of the multiplication is under `bound / 2^64`.
+    /// A number below `bound`: see [`scale`].
     #[inline]
     pub fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
+        scale(self.next_u64(), bound)
     }
 
     /// Whether an event of probability `p` happens; always draws once.
@@ -80,10 +80,10 @@ impl Stream {
         self.unit() < p
     }
 
-    /// A float in [0, 1) with 53 random bits.
+    /// A float in [0, 1): see [`unit`].
     #[inline]
     pub fn unit(&mut self) -> f64 {
-        (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+        unit(self.next_u64())
     }
 
     /// Puts `items` in random order (Fisher-Yates).
@@ -93,6 +93,18 @@ impl Stream {
             items.swap(i, j);
         }
     }
+}
+
+/// 64 random bits as a number below `bound` (0 for a bound of 0). The bias of the multiplication is under `bound / 2^64`.
+#[inline]
+pub fn scale(word: u64, bound: u64) -> u64 {
+    ((u128::from(word) * u128::from(bound)) >> 64) as u64
+}
+
+/// 64 random bits as a float in [0, 1), of which it has 53.
+#[inline]
+pub fn unit(word: u64) -> f64 {
+    (word >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
 #[cfg(test)]

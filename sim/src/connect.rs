@@ -1,7 +1,7 @@
 //! Connecting and closing: calls, how they are taken, and who is called when a connection is gone.
 
 use hyperspace_protocol::machine::{Input, PeerRef};
-use hyperspace_protocol::rng::philox;
+use hyperspace_protocol::rng::{philox, scale};
 use hyperspace_protocol::time::{Duration, Instant};
 
 use crate::event::{Event, Payload};
@@ -152,13 +152,26 @@ impl<P: Subject> Lane<P> {
         if enough || shared.redial.is_zero() {
             return;
         }
-        let order = self.event_from(local, now, own, 0, 0, Payload::DialOrder(own));
-        let [wait, pick] =
-            philox([u64::from(own) << 32 | u64::from(own), u64::from(order.seq)], shared.keys.redial);
-        let other = members[((u128::from(pick) * members.len() as u128) >> 64) as usize];
-        let wait = ((u128::from(wait) * u128::from(shared.redial.as_nanos())) >> 64) as u64;
-        let at = order.at + wait.max(shared.lookahead.as_nanos());
-        sink.push(Event { at, payload: Payload::DialOrder(other), ..order });
+        let member = |word| members[scale(word, members.len() as u64) as usize];
+        self.order_dial(shared, local, now, own, member, sink);
+    }
+
+    /// Orders this host to dial somebody at a random time after `from`. `subject` keys the draws; whom to dial may be one.
+    fn order_dial(
+        &mut self,
+        shared: &Shared,
+        local: usize,
+        from: Instant,
+        subject: u32,
+        whom: impl FnOnce(u64) -> u32,
+        sink: &mut impl Sink,
+    ) {
+        let own = self.base + local as u32;
+        let order = self.event_from(local, from, own, 0, 0, Payload::DialOrder(subject));
+        let ends = u64::from(own) << 32 | u64::from(subject);
+        let [wait, pick] = philox([ends, u64::from(order.seq)], shared.keys.redial);
+        let wait = scale(wait, shared.redial.as_nanos()).max(shared.lookahead.as_nanos());
+        sink.push(Event { at: order.at + wait, payload: Payload::DialOrder(whom(pick)), ..order });
     }
 
     /// This host closes a connection.
@@ -175,18 +188,6 @@ impl<P: Subject> Lane<P> {
             self.transmit(shared, local, now, slot, Payload::Close, sink);
             self.close(shared, local, now, slot, sink);
         }
-    }
-
-    /// This host leaves the network and tells the other end of a link.
-    pub(crate) fn say_goodbye(
-        &mut self,
-        shared: &Shared,
-        local: usize,
-        now: Instant,
-        slot: u16,
-        sink: &mut impl Sink,
-    ) {
-        self.transmit(shared, local, now, slot, Payload::Close, sink);
     }
 
     /// A connection is gone at this end. The side that dialled tries again after a random time.
@@ -211,12 +212,7 @@ impl<P: Subject> Lane<P> {
         while let Some(until) = shared.partitions.cut_until(from, own, peer) {
             from = until;
         }
-        let again = self.event_from(local, from, own, 0, 0, Payload::DialOrder(peer));
-        let [word, _] =
-            philox([u64::from(own) << 32 | u64::from(peer), u64::from(again.seq)], shared.keys.redial);
-        let wait = ((u128::from(word) * u128::from(shared.redial.as_nanos())) >> 64) as u64;
-        let wait = wait.max(shared.lookahead.as_nanos());
-        sink.push(Event { at: again.at + wait, ..again });
+        self.order_dial(shared, local, from, peer, |_| peer, sink);
     }
 
     /// Closes this lane's ends of all links that a partition has cut for too long.

@@ -3,7 +3,7 @@
 
 use hyperspace_protocol::machine::Input;
 use hyperspace_protocol::request::{Command, Event as Told};
-use hyperspace_protocol::rng::{Stream, purpose_key};
+use hyperspace_protocol::rng::Stream;
 use hyperspace_protocol::time::Instant;
 
 use crate::event::Payload;
@@ -29,8 +29,8 @@ impl<P: Subject> Lane<P> {
 
     /// Sees to it that the session that begins now ends.
     fn session_end(&mut self, shared: &Shared, own: u32, local: usize, now: Instant, sink: &mut impl Sink) {
-        let Some(session) = shared.session_at(own, now) else { return };
-        if session.down != Instant::FAR_FUTURE {
+        let (session, _) = shared.sessions_at(own, now);
+        if let Some(session) = session.filter(|session| session.down != Instant::FAR_FUTURE) {
             let leave = self.event_from(local, session.down, own, 0, 0, Payload::Leave);
             sink.push(leave);
         }
@@ -45,7 +45,7 @@ impl<P: Subject> Lane<P> {
         sink: &mut impl Sink,
     ) {
         let own = self.base + local as u32;
-        if let Some(next) = shared.next_session(own, now) {
+        if let (_, Some(next)) = shared.sessions_at(own, now) {
             let wake = self.event_from(local, next.up, own, 0, 0, Payload::Wake);
             sink.push(wake);
         }
@@ -69,8 +69,7 @@ impl<P: Subject> Lane<P> {
         if shared.config.dht.is_none() || !self.hosts[local].is_honest() {
             return;
         }
-        let key = purpose_key(shared.keys.bootstrap, "bootstrap");
-        let mut draws = Stream::new(key ^ now.as_nanos(), own.into());
+        let mut draws = Stream::new(shared.keys.bootstrap ^ now.as_nanos(), own.into());
         for server in shared.some_servers(&mut draws, own, now) {
             self.input(shared, local, now, Input::Discovered(server), sink);
         }
@@ -79,12 +78,12 @@ impl<P: Subject> Lane<P> {
     /// A session ends. A peer that leaves closes its connections; of one that crashes the others learn by themselves.
     pub(crate) fn leave(&mut self, shared: &Shared, local: usize, now: Instant, sink: &mut impl Sink) {
         let own = self.base + local as u32;
-        let crashes = shared.session_before(own, now).is_some_and(|session| session.crash);
+        let crashes = shared.sessions_at(own, now).0.is_some_and(|session| session.crash);
         self.tally.net(if crashes { NetCount::Crashed } else { NetCount::Left });
         for slot in 0..self.hosts[local].links.len() {
             match self.hosts[local].links[slot].state {
                 LinkState::Open if crashes => self.vanish(shared, local, now, slot as u16, sink),
-                LinkState::Open => self.say_goodbye(shared, local, now, slot as u16, sink),
+                LinkState::Open => _ = self.transmit(shared, local, now, slot as u16, Payload::Close, sink),
                 LinkState::Dialling | LinkState::Closed => {}
             }
             if self.hosts[local].links[slot].state != LinkState::Closed {

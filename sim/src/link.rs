@@ -3,7 +3,7 @@
 
 use hyperspace_protocol::gossip::Frame;
 use hyperspace_protocol::machine::{Message, PeerRef};
-use hyperspace_protocol::rng::philox;
+use hyperspace_protocol::rng::{philox, unit};
 use hyperspace_protocol::time::{Duration, Instant};
 
 use crate::event::{Event, Payload};
@@ -95,8 +95,7 @@ impl<P: Subject> Lane<P> {
     /// A slot for a new link, closed ones first.
     pub(crate) fn allocate(&mut self, local: usize, peer: u32, path: Path, outbound: bool) -> Option<u16> {
         let links = &mut self.hosts[local].links;
-        let latency =
-            u32::try_from(path.latency.as_nanos()).expect("latencies are checked to be below 2.1 s");
+        let latency = u32::try_from(path.latency.as_nanos()).expect("latencies are checked to fit");
         let state = if outbound { LinkState::Dialling } else { LinkState::Open };
         let relay = path.relay.unwrap_or(NO_RELAY);
         let (generation, back) = (0, (0, 0));
@@ -372,12 +371,6 @@ impl<P: Subject> Lane<P> {
         *busy = free + transmission(size, rate).as_nanos();
         Some(*busy)
     }
-}
-
-/// A float in [0, 1) from random bits.
-#[inline]
-fn unit(word: u64) -> f64 {
-    (word >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
 /// How long a line of `rate` bits per second takes for `bytes`.

@@ -17,9 +17,9 @@ const PEERS: u32 = 2_000;
 /// Depths of buckets that are reported.
 const DEPTHS: usize = 16;
 
-/// Tables, stores and links of honest peers at the end.
+/// Tables, stores, cards and links of honest peers at the end.
 #[derive(Debug, Default)]
-pub(crate) struct DhtView {
+pub(crate) struct EndView {
     pub(crate) peers: u64,
     pub(crate) contacts: u64,
     pub(crate) contacts_max: u64,
@@ -37,7 +37,7 @@ pub(crate) struct DhtView {
     pub(crate) links: Vec<(u32, u32)>,
 }
 
-impl DhtView {
+impl EndView {
     pub(crate) fn look<P: Subject>(&mut self, shared: &Shared, lane: &Lane<P>) {
         for (local, host) in lane.hosts.iter().enumerate() {
             let (own, Some(machine)) = (lane.base + local as u32, host.actor.honest()) else { continue };

@@ -7,7 +7,7 @@ use hyperspace_protocol::envelope::{self, ReplayConfig};
 use hyperspace_protocol::identity::{Keypair, PeerId};
 use hyperspace_protocol::kad;
 use hyperspace_protocol::machine::Unsealed;
-use hyperspace_protocol::rng::{Stream, philox, purpose_key};
+use hyperspace_protocol::rng::{Stream, philox, purpose_key, unit};
 use hyperspace_protocol::time::{Duration, Instant, UnixMillis};
 
 use crate::RunOptions;
@@ -200,7 +200,7 @@ impl Shared {
         let (skew, drift) = self.clocks[usize::from(self.facts[peer as usize].group)];
         let [a, b] = philox([peer.into(), 0], self.keys.clock);
         // Uniform in [-1, 1).
-        let sides = |word: u64| (word >> 11) as f64 * (2.0 / (1u64 << 53) as f64) - 1.0;
+        let sides = |word: u64| 2.0 * unit(word) - 1.0;
         let passed = now.since(Instant::ZERO).as_nanos() as f64;
         let off = sides(a) * skew.as_nanos() as f64 + sides(b) * drift * passed;
         UnixMillis(self.unix(now).0.saturating_add_signed((off / 1e6) as i64))
@@ -261,22 +261,12 @@ impl Shared {
         sessions.is_up_throughout(peer, published, published + self.stay)
     }
 
-    /// The session that a peer with churn is in.
-    pub(crate) fn session_at(&self, peer: u32, now: Instant) -> Option<Session> {
-        let sessions = self.sessions.as_ref()?.of(peer);
-        let begun = sessions.partition_point(|session| session.up <= now);
-        sessions[..begun].last().filter(|session| now < session.down).copied()
-    }
-
-    /// The session that ends now.
-    pub(crate) fn session_before(&self, peer: u32, now: Instant) -> Option<Session> {
-        self.sessions.as_ref()?.of(peer).iter().find(|session| session.down == now).copied()
-    }
-
-    /// The first session that begins after now.
-    pub(crate) fn next_session(&self, peer: u32, now: Instant) -> Option<Session> {
-        let sessions = self.sessions.as_ref()?.of(peer);
-        sessions.get(sessions.partition_point(|session| session.up <= now)).copied()
+    /// The last session that has begun, of a peer with churn, and the one after it.
+    pub(crate) fn sessions_at(&self, peer: u32, now: Instant) -> (Option<Session>, Option<Session>) {
+        let Some(sessions) = &self.sessions else { return (None, None) };
+        let sessions = sessions.of(peer);
+        let (begun, to_come) = sessions.split_at(sessions.partition_point(|session| session.up <= now));
+        (begun.last().copied(), to_come.first().copied())
     }
 
     /// Whether a peer that comes back still has what was on its disk.
@@ -299,8 +289,7 @@ impl Shared {
         }
         let relay = self.relays[to as usize].filter(|relay| self.is_up(*relay, now))?;
         let pair = u64::from(from.min(to)) << 32 | u64::from(from.max(to));
-        let draw = philox([pair, 0], self.keys.punching)[0];
-        if (draw >> 11) as f64 * (1.0 / (1u64 << 53) as f64) < self.hole_punching {
+        if unit(philox([pair, 0], self.keys.punching)[0]) < self.hole_punching {
             return Some(direct);
         }
         let around = self.latency_between(from, relay) + self.latency_between(relay, to);

@@ -11,7 +11,7 @@ use hyperspace_protocol::time::{Duration, Instant};
 use crate::adversary;
 use crate::digest::{DigestLog, Digests, Probed};
 use crate::engine::{Engine, Oracle, Windows};
-use crate::event::{Payload, mix};
+use crate::event::{Event, Payload, mix};
 use crate::host::{Actor, Host, Subject};
 use crate::lane::{Broken, LANE, Lane};
 use crate::link::{LinkState, Path};
@@ -322,22 +322,16 @@ impl<P: Subject + 'static> Simulation<P> {
     /// Everybody whose start this is comes up: machines start and subscribe, links among peers that start together are
     /// there at once, and links to peers that are up already are dialled.
     fn start(&mut self, at: Instant) {
-        let starts = Starts::new(&self.groups);
-        let shared = &self.shared;
-        self.engine.each_lane(&mut |lane, sink| {
-            for local in 0..lane.hosts.len() {
-                let own = lane.base + local as u32;
-                if starts.of(own) != at {
-                    continue;
-                }
-                if shared.is_up(own, at) {
-                    lane.come_up(shared, local, at, sink);
-                } else {
-                    lane.await_session(shared, local, at, sink);
-                }
+        self.each_starting(at, |shared, lane, local, sink| {
+            if shared.is_up(lane.base + local as u32, at) {
+                lane.come_up(shared, local, at, sink);
+            } else {
+                lane.await_session(shared, local, at, sink);
             }
         });
-        let both = |e: &Edge| (starts.of(e.from), starts.of(e.to));
+        let shared = &self.shared;
+        let starts = |peer: u32| shared.facts[peer as usize].start;
+        let both = |e: &Edge| (starts(e.from), starts(e.to));
         // Whoever is down now dials for itself when it comes up.
         let there = |e: &Edge| shared.is_up(e.from, at);
         let reachable = |e: &Edge| shared.is_up(e.to, at) && shared.path(e.from, e.to, at).is_some();
@@ -347,46 +341,54 @@ impl<P: Subject + 'static> Simulation<P> {
             self.topology.iter().filter(now).copied().partition(reachable);
         let mut orders: Vec<Edge> = self.topology.iter().filter(late).copied().collect();
         orders.extend(missed);
-        orders.extend(self.dials.iter().filter(|e| starts.of(e.from) == at));
+        orders.extend(self.dials.iter().filter(|e| starts(e.from) == at));
         self.connect(at, &ready);
         self.order_dials(at, &orders);
         // Whoever follows somebody dials it, so only now that links have their slots.
-        let (starts, shared) = (Starts::new(&self.groups), &self.shared);
-        self.engine.each_lane(&mut |lane, sink| {
-            for local in 0..lane.hosts.len() {
-                let own = lane.base + local as u32;
-                if starts.of(own) == at && shared.is_up(own, at) {
-                    lane.announce(shared, local, at, sink);
-                }
+        self.each_starting(at, |shared, lane, local, sink| {
+            if lane.hosts[local].is_up() {
+                lane.announce(shared, local, at, sink);
             }
         });
         self.start_dht(at);
     }
 
-    /// The routing tables of those who came up now.
-    fn start_dht(&mut self, at: Instant) {
-        let Some(dht) = &self.scenario.dht else { return };
-        let (starts, shared) = (Starts::new(&self.groups), &self.shared);
-        let perfect = dht.start == DhtStart::Perfect && at == Instant::ZERO;
-        let places = perfect.then(|| shared.dht.only(|peer| shared.is_up(peer, at)));
-        let key = purpose_key(self.scenario.run.seed, "tables");
+    /// Calls `each` for every peer whose group starts now.
+    fn each_starting(
+        &mut self,
+        at: Instant,
+        mut each: impl FnMut(&Shared, &mut Lane<P>, usize, &mut Vec<Event>),
+    ) {
+        let shared = &self.shared;
         self.engine.each_lane(&mut |lane, sink| {
             for local in 0..lane.hosts.len() {
-                let own = lane.base + local as u32;
-                if starts.of(own) != at || !shared.is_up(own, at) {
-                    continue;
+                if shared.facts[lane.base as usize + local].start == at {
+                    each(shared, lane, local, sink);
                 }
-                let Some(places) = &places else {
-                    lane.bootstrap(shared, local, at, sink);
-                    continue;
-                };
-                let lent = Lent::new(shared);
-                if let Actor::Honest(machine) = &mut lane.hosts[local].actor
-                    && let Some(kad) = machine.dht_mut()
-                {
-                    let draws = &mut Stream::new(key, own.into());
-                    places.fill(own, kad.table_mut(), &dht.config, &lent, draws);
-                }
+            }
+        });
+    }
+
+    /// The routing tables of those who came up now.
+    fn start_dht(&mut self, at: Instant) {
+        let Some(dht) = self.scenario.dht.clone() else { return };
+        let perfect = dht.start == DhtStart::Perfect && at == Instant::ZERO;
+        let shared = &self.shared;
+        let places = perfect.then(|| shared.dht.only(|peer| shared.is_up(peer, at)));
+        let key = purpose_key(self.scenario.run.seed, "tables");
+        self.each_starting(at, |shared, lane, local, sink| {
+            if !lane.hosts[local].is_up() {
+                return;
+            }
+            let Some(places) = &places else {
+                return lane.bootstrap(shared, local, at, sink);
+            };
+            let own = lane.base + local as u32;
+            if let Actor::Honest(machine) = &mut lane.hosts[local].actor
+                && let Some(kad) = machine.dht_mut()
+            {
+                let draws = &mut Stream::new(key, own.into());
+                places.fill(own, kad.table_mut(), &dht.config, &Lent::new(shared), draws);
             }
         });
     }
@@ -448,27 +450,9 @@ impl<P: Subject + 'static> Simulation<P> {
     }
 }
 
-/// When each peer comes up.
-struct Starts<'a>(&'a [(Instant, std::ops::Range<u32>)]);
-
-impl<'a> Starts<'a> {
-    const fn new(groups: &'a [(Instant, std::ops::Range<u32>)]) -> Self {
-        Self(groups)
-    }
-
-    fn of(&self, peer: u32) -> Instant {
-        self.0[self.0.partition_point(|(_, range)| range.end <= peer)].0
-    }
-}
-
 fn groups(scenario: &Scenario) -> Vec<(Instant, std::ops::Range<u32>)> {
-    let mut first = 0;
-    let range = |count: u32, first: &mut u32| {
-        let range = *first..*first + count;
-        *first += count;
-        range
-    };
-    scenario.groups.iter().map(|g| (Instant::ZERO + g.start, range(g.count, &mut first))).collect()
+    let groups = scenario.groups.iter().zip(0..);
+    groups.map(|(group, index)| (Instant::ZERO + group.start, scenario.peers_of(index))).collect()
 }
 
 fn actions(scenario: &Scenario, shared: &Shared) -> VecDeque<(Instant, WorldAction)> {
@@ -492,16 +476,11 @@ fn actions(scenario: &Scenario, shared: &Shared) -> VecDeque<(Instant, WorldActi
 
 /// The links of the topology, among groups without `dials`, and those that the other groups dial.
 fn connections(scenario: &Scenario) -> (Vec<Edge>, Vec<Edge>) {
-    let range = |g: usize| {
-        let first = scenario.first_peer(g as u32);
-        first..first + scenario.groups[g].count
-    };
-    let indices = || 0..scenario.groups.len();
-    let members: Vec<u32> = indices().filter(|g| scenario.groups[*g].dials == 0).flat_map(range).collect();
+    let members = scenario.members();
     let key = purpose_key(scenario.run.seed, "dials");
     let mut dials = Vec::new();
-    for g in indices().filter(|g| scenario.groups[*g].dials > 0) {
-        for peer in range(g) {
+    for g in (0..scenario.groups.len()).filter(|g| scenario.groups[*g].dials > 0) {
+        for peer in scenario.peers_of(g as u32) {
             let mut stream = Stream::new(key, peer.into());
             let targets = sample_distinct(&mut stream, members.len() as u32, scenario.groups[g].dials, None);
             let edge = |t: u32| Edge { from: peer, to: members[t as usize], latency: None };

@@ -9,7 +9,7 @@ use crate::digest::Digests;
 use crate::graph::Graph;
 use crate::host::{Actor, Subject};
 use crate::lane::Lane;
-use crate::look::DhtView;
+use crate::look::EndView;
 use crate::report::{
     CardsReport, ChurnReport, Delivery, DhtMessages, DhtReport, Distribution, FrameCounts, Mesh, Report,
     RingReport, Scores, VERIFIED,
@@ -25,12 +25,12 @@ pub(crate) struct Snapshot {
     hostile_links: u64,
     honest_scores: Vec<f64>,
     hostile_scores: Vec<f64>,
-    pub(crate) dht: DhtView,
+    pub(crate) end: EndView,
 }
 
 impl Snapshot {
     pub(crate) fn look<P: Subject>(&mut self, shared: &Shared, lane: &Lane<P>) {
-        self.dht.look(shared, lane);
+        self.end.look(shared, lane);
         for host in &lane.hosts {
             let Actor::Honest(machine) = &host.actor else { continue };
             if !host.is_up() {
@@ -136,10 +136,10 @@ pub(crate) fn summarise(
             sybil: distribution(&snapshot.hostile_scores),
         },
         churn: shared.sessions.as_ref().map(|_| churn(tally)),
-        dht: shared.config.dht.as_ref().map(|_| dht(tally, &snapshot.dht)),
+        dht: shared.config.dht.as_ref().map(|_| dht(tally, &snapshot.end)),
         ring,
         cards: shared.schedule.cards.as_ref().map(|_| cards(shared, tally, snapshot, now)),
-        graph: shared.graph.then(|| graph(shared, &snapshot.dht, now)),
+        graph: shared.graph.then(|| graph(shared, &snapshot.end, now)),
         counts,
         sum_t: shared.schedule.is_g8.then_some(tally.sum_t),
         curve: curve(tally, &delivery),
@@ -148,7 +148,7 @@ pub(crate) fn summarise(
     }
 }
 
-fn graph(shared: &Shared, view: &DhtView, now: Instant) -> Graph {
+fn graph(shared: &Shared, view: &EndView, now: Instant) -> Graph {
     let up = |peer: u32| shared.facts[peer as usize].honest && shared.is_up(peer, now);
     let up: Vec<bool> = (0..shared.peers()).map(up).collect();
     Graph::of(&up, &view.links)
@@ -164,7 +164,7 @@ fn churn(tally: &Tally) -> ChurnReport {
     }
 }
 
-fn dht(tally: &Tally, view: &DhtView) -> DhtReport {
+fn dht(tally: &Tally, view: &EndView) -> DhtReport {
     let (queries, samples) = (&tally.queries, &tally.samples);
     let looked = queries.looked();
     let sent = |kind: RpcKind| tally.rpcs[kind as usize];
@@ -210,7 +210,7 @@ fn dht(tally: &Tally, view: &DhtView) -> DhtReport {
 }
 
 fn cards(shared: &Shared, tally: &Tally, snapshot: &Snapshot, now: Instant) -> CardsReport {
-    let (samples, view) = (&tally.samples, &snapshot.dht);
+    let (samples, view) = (&tally.samples, &snapshot.end);
     let measured = now.since(shared.warmup).as_secs_f64() * view.card_peers as f64;
     CardsReport {
         held_mean: ratio(samples.cards, samples.followers),

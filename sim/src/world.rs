@@ -160,15 +160,7 @@ impl OutEdges {
             targets[next[from as usize] as usize] = to;
             next[from as usize] += 1;
         }
-        let mut first = 0;
-        let mut members = Vec::new();
-        for group in &scenario.groups {
-            if group.dials == 0 {
-                members.extend(first..first + group.count);
-            }
-            first += group.count;
-        }
-        Self { members, offsets, targets }
+        Self { members: scenario.members(), offsets, targets }
     }
 
     /// Whom a peer dials.

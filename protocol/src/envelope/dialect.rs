@@ -247,6 +247,33 @@ impl Dialect {
     }
 }
 
+impl JsonForm {
+    /// Every form.
+    pub const ALL: [Self; 4] = [Self::AsReceived, Self::Jcs, Self::AsciiEscaped, Self::Spaced];
+}
+
+impl NonceForm {
+    /// Every form.
+    pub const ALL: [Self; 3] = [Self::Utf8, Self::Hex, Self::Base64];
+}
+
+impl Placement {
+    /// Every placement.
+    pub const ALL: [Self; 11] = [
+        Self::Nowhere,
+        Self::Before,
+        Self::BeforeColon,
+        Self::BeforeNul,
+        Self::HashedBefore,
+        Self::After,
+        Self::HashOfBefore,
+        Self::HashOfBeforeColon,
+        Self::BodyBefore,
+        Self::BodyBeforeNul,
+        Self::BodyAfter,
+    ];
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -254,31 +281,14 @@ mod tests {
     use super::*;
     use crate::identity::Keypair;
 
-    const JSON: [JsonForm; 4] =
-        [JsonForm::AsReceived, JsonForm::Jcs, JsonForm::AsciiEscaped, JsonForm::Spaced];
-    const NONCE: [NonceForm; 3] = [NonceForm::Utf8, NonceForm::Hex, NonceForm::Base64];
-    const PLACEMENT: [Placement; 11] = [
-        Placement::Nowhere,
-        Placement::Before,
-        Placement::BeforeColon,
-        Placement::BeforeNul,
-        Placement::HashedBefore,
-        Placement::After,
-        Placement::HashOfBefore,
-        Placement::HashOfBeforeColon,
-        Placement::BodyBefore,
-        Placement::BodyBeforeNul,
-        Placement::BodyAfter,
-    ];
-
     fn all() -> Vec<Dialect> {
         let mut all = Vec::new();
-        for json in JSON {
-            for nonce in NONCE {
+        for json in JsonForm::ALL {
+            for nonce in NonceForm::ALL {
                 for from in [FromForm::Base58Utf8, FromForm::Multihash] {
                     for inner in [InnerHash::Raw, InnerHash::LowerHex] {
                         for message in [MessageForm::Digest, MessageForm::LowerHexDigest] {
-                            for placement in PLACEMENT {
+                            for placement in Placement::ALL {
                                 let rest = Dialect::default();
                                 all.push(Dialect { json, nonce, from, inner, message, placement, ..rest });
                             }

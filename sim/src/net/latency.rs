@@ -1,6 +1,6 @@
 //! Base latency of a pair of peers.
 
-use hyperspace_protocol::rng::{philox, purpose_key};
+use hyperspace_protocol::rng::{philox, purpose_key, scale};
 use hyperspace_protocol::time::Duration;
 
 use crate::scenario::{Latency, Network};
@@ -35,7 +35,7 @@ impl LatencyModel {
                 let pair = u64::from(a.min(b)) << 32 | u64::from(a.max(b));
                 let [word, _] = philox([pair, 0], self.key);
                 let span = high.as_nanos() - low.as_nanos() + 1;
-                Duration::from_nanos(low.as_nanos() + ((u128::from(word) * u128::from(span)) >> 64) as u64)
+                *low + Duration::from_nanos(scale(word, span))
             }
             Latency::Regions(table) => table.one_way(region_a.into(), region_b.into()),
             Latency::Topology => self.minimum,

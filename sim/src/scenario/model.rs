@@ -3,6 +3,7 @@
 //! Built by [`load`](super::load) from a TOML file, or directly in Rust; [`Scenario::check`](super::Scenario::check)
 //! holds for both.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use hyperspace_protocol::time::Duration;
@@ -105,6 +106,18 @@ impl Scenario {
     /// The number of a group's first peer.
     pub fn first_peer(&self, group: u32) -> u32 {
         self.groups[..group as usize].iter().map(|g| g.count).sum()
+    }
+
+    /// The peers of a group.
+    pub fn peers_of(&self, group: u32) -> Range<u32> {
+        let first = self.first_peer(group);
+        first..first + self.groups[group as usize].count
+    }
+
+    /// The peers that take part in the topology: those of groups without `dials`.
+    pub fn members(&self) -> Vec<u32> {
+        let groups = (0..self.groups.len()).filter(|group| self.groups[*group].dials == 0);
+        groups.flat_map(|group| self.peers_of(group as u32)).collect()
     }
 
     /// The expectations that apply to a world of this size.

@@ -8,7 +8,6 @@ use hyperspace_protocol::machine::TopicRef;
 use hyperspace_protocol::rng::{Stream, purpose_key};
 use hyperspace_protocol::time::Duration;
 
-use super::queries::members;
 use crate::event::mix;
 use crate::net::sample_distinct;
 use crate::scenario::{CardTopics, Scenario, Workload};
@@ -42,8 +41,8 @@ impl CardPlan {
         })?;
         let interval = scenario.cards.heartbeat_interval.as_nanos();
         Some(Self {
-            peers: members(scenario, cards.group),
-            followers: members(scenario, cards.followers),
+            peers: scenario.peers_of(cards.group),
+            followers: scenario.peers_of(cards.followers),
             follow: cards.follow,
             topics: cards.topics,
             key: purpose_key(scenario.run.seed, "followed"),

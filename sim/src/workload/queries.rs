@@ -64,7 +64,7 @@ impl Queries {
     }
 
     fn lookups(&mut self, scenario: &Scenario, index: usize, lookups: &Lookups, sessions: Option<&Sessions>) {
-        let span = members(scenario, lookups.group);
+        let span = scenario.peers_of(lookups.group);
         let mut draws = Stream::new(purpose_key(scenario.run.seed, "lookups"), index as u64);
         let times = steps(lookups.start, lookups.interval, lookups.stop, lookups.count);
         for (number, at) in times.enumerate() {
@@ -81,7 +81,7 @@ impl Queries {
         records: &Records,
         sessions: Option<&Sessions>,
     ) -> Vec<Vec<u32>> {
-        let span = members(scenario, records.group);
+        let span = scenario.peers_of(records.group);
         let mut draws = Stream::new(purpose_key(scenario.run.seed, "records"), index as u64);
         let time = records.ask.saturating_sub(records.start).as_nanos();
         let mut providers = Vec::new();
@@ -141,12 +141,6 @@ impl Queries {
         let planned = &self.planned[index as usize];
         &self.records[usize::from(planned.workload)].1[planned.number as usize]
     }
-}
-
-/// The peers of a group.
-pub(super) fn members(scenario: &Scenario, group: u32) -> Range<u32> {
-    let first = scenario.first_peer(group);
-    first..first + scenario.groups[group as usize].count
 }
 
 fn any(span: &Range<u32>, sessions: Option<&Sessions>, at: Instant, draws: &mut Stream) -> u32 {

@@ -9,7 +9,6 @@ use hyperspace_protocol::identity::PeerId;
 use hyperspace_protocol::ring::{KeyRange, Moved, Position, Ring, Spread, advice};
 use hyperspace_protocol::time::Instant;
 
-use super::queries::members;
 use crate::churn::{Change, Sessions};
 use crate::report::RingReport;
 use crate::scenario::{RingWorkload, Scenario, Workload};
@@ -116,7 +115,7 @@ fn keys_in(positions: &[Position], range: KeyRange) -> u64 {
 pub fn ring_advice(scenario: &Scenario) -> Vec<String> {
     let of = |workload: &Workload| match workload {
         Workload::Ring(ring) => {
-            let peers = members(scenario, ring.group).len();
+            let peers = scenario.peers_of(ring.group).len();
             let said = advice(ring.vnodes, peers, ring.replicas as usize);
             said.into_iter().map(|advice| advice.to_string()).collect()
         }
