@@ -9,6 +9,7 @@
 //! * [`ring`]: the consistent hash ring of spec 4.4.
 //! * [`kad`]: the Kademlia DHT of libp2p, with S/Kademlia's disjoint paths.
 //! * [`request`]: what peers ask of each other apart from gossip, and applications of their peer.
+//! * [`primitive`]: the eight primitives of spec 4 to 6 and their 44 methods.
 //! * [`card`]: capability cards and `tool.discover`'s ranking, of spec 7.4 and 4.3.
 
 pub mod card;
@@ -20,6 +21,7 @@ pub mod identity;
 pub mod kad;
 pub mod machine;
 pub mod peer;
+pub mod primitive;
 pub mod request;
 pub mod ring;
 pub mod rng;

@@ -1,0 +1,75 @@
+//! A call of one of the 44 methods as a driver hands it in, and its end.
+
+use super::error::Error;
+
+/// The driver's number of a call, unique while the call is under way.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CallId(pub u64);
+
+/// The driver's number of a client: one connection of an SDK to its node. Tools that it registered are its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ClientId(pub u64);
+
+/// By what right a client calls (spec 2.3, decisions J9 and J10).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Tier {
+    /// With the API key, or over loopback where none is set: any method.
+    Operator,
+    /// With the token of this session: methods on that session, and those that only look at what is shared.
+    Session(Box<str>),
+}
+
+/// Who calls.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Caller {
+    /// The connection.
+    pub client: ClientId,
+    /// Its right.
+    pub tier: Tier,
+    /// A fingerprint of the API key it presented, to recognise the same owner on another connection; 0 for none.
+    pub key: u64,
+}
+
+/// One call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Call {
+    /// Its number, for the [`Answer`].
+    pub id: CallId,
+    /// Who calls.
+    pub caller: Caller,
+    /// `{primitive}.{method}` (spec 3).
+    pub method: Box<str>,
+    /// The parameters as JSON text: an object; `None` if the request has none.
+    pub params: Option<Box<str>>,
+}
+
+/// The end of a call.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Answer {
+    /// Whose.
+    pub id: CallId,
+    /// The result as JSON text, or the error.
+    pub result: Result<Box<str>, Error>,
+}
+
+/// A tool call that the node passes on to the client which registered the tool: `tool.execute` on the same socket.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Execute {
+    /// The node's number of it, for the reply.
+    pub id: CallId,
+    /// Which client.
+    pub client: ClientId,
+    /// The request's `params` as JSON text: `{toolId, params, sessionId?, caller}`.
+    pub params: Box<str>,
+}
+
+/// What came of an [`Execute`].
+#[derive(Clone, PartialEq, Debug)]
+pub enum Executed {
+    /// The tool's output as JSON text.
+    Result(Box<str>),
+    /// The tool's own error, as the client sent it (JSON text).
+    Failed(Box<str>),
+    /// The client is gone, does not answer in time, or has too many calls in flight.
+    Unavailable,
+}
