@@ -1,6 +1,6 @@
 //! Settings a driver shares between all its machines.
 
-use crate::{card, envelope, gossip, kad};
+use crate::{card, envelope, gossip, kad, primitive};
 
 /// Everything a [`Peer`](crate::peer::Peer) can be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,4 +13,6 @@ pub struct Config {
     pub dht: Option<kad::Config>,
     /// Capability cards.
     pub cards: card::Config,
+    /// The primitives.
+    pub primitives: primitive::Config,
 }

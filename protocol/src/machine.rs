@@ -19,9 +19,11 @@ use crate::config::Config;
 use crate::gossip::Frame;
 use crate::identity::PeerId;
 use crate::kad::{self, Contact};
+use crate::primitive::{AgentInput, AgentOutput, Records};
 use crate::request::{Command, Event, Protocol, Request, RequestId, Response};
 use crate::rng::Stream;
 use crate::time::{Duration, Instant, UnixMillis};
+use crate::topic::Topic;
 
 /// The driver's handle of one connection of one machine: a small dense number, used again only after
 /// [`Input::Disconnected`]. No protocol decision depends on its value; ties are broken by [`PeerId`].
@@ -146,6 +148,8 @@ pub enum Input<M: Message> {
     Discovered(M::Contact),
     /// The application wants something of the DHT or of capability cards.
     Command(Box<Command>),
+    /// Something for the primitives, of a client or from outside the network.
+    Agent(Box<AgentInput>),
 }
 
 /// Something a machine wants done.
@@ -194,6 +198,8 @@ pub enum Output<M: Message> {
     },
     /// Tell the application.
     Event(Box<Event<M::Contact>>),
+    /// Something that the primitives want of a client, or from outside the network.
+    Agent(Box<AgentOutput>),
 }
 
 /// What the driver found when it checked a message's envelope on its own, apart from any receiver's state.
@@ -259,6 +265,14 @@ pub trait Services<M: Message>: kad::Services<M::Contact> {
     }
     /// Signs a payload; `None` if the driver takes no further messages of this peer for now.
     fn seal(&self, _unsealed: Unsealed<'_, M::Contact>) -> Option<M> {
+        None
+    }
+    /// The handle of a topic; `None` if the driver takes no further topics.
+    fn topic(&self, _topic: &Topic) -> Option<TopicRef> {
+        None
+    }
+    /// The topic and the payload of a message that primitives read; `None` for any other.
+    fn gossiped(&self, _message: &M) -> Option<(Topic, std::sync::Arc<str>)> {
         None
     }
     /// The payload of a message as it went to the network: in an envelope, if this network has them.
@@ -375,6 +389,8 @@ pub struct Context<'a, M: Message> {
     pub services: &'a dyn Services<M>,
     /// Where drops are counted.
     pub counters: &'a mut Counted,
+    /// What survives the process; primitives alone use it.
+    pub records: &'a mut dyn Records,
     /// Where the machine puts what it wants done.
     pub out: &'a mut Vec<Output<M>>,
 }

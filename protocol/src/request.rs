@@ -18,6 +18,12 @@ pub enum Protocol {
     Dht,
     /// `/hyperspace/card/1`.
     Card,
+    /// `/hyperspace/tool/1`: carry out a tool.
+    Tool,
+    /// `/hyperspace/memory/1`: store, get, search, delete, sync.
+    Memory,
+    /// `/hyperspace/trajectory/1`: fetch by content hash.
+    Trajectory,
 }
 
 /// What one peer asks of another.
@@ -27,6 +33,13 @@ pub enum Request<C> {
     Dht(kad::Request<C>),
     /// Your capability card.
     Card,
+    /// Something of the primitives.
+    Agent {
+        /// Over which of their protocols.
+        protocol: Protocol,
+        /// What, as JSON.
+        body: Arc<str>,
+    },
 }
 
 impl<C> Request<C> {
@@ -35,6 +48,7 @@ impl<C> Request<C> {
         match self {
             Self::Dht(_) => Protocol::Dht,
             Self::Card => Protocol::Card,
+            Self::Agent { protocol, .. } => *protocol,
         }
     }
 }
@@ -46,6 +60,8 @@ pub enum Response<C> {
     Dht(kad::Response<C>),
     /// The answering peer's own card, if it has one. The driver has seen that it is signed by that peer.
     Card(Option<Arc<Published>>),
+    /// Of the primitives, as JSON.
+    Agent(Arc<str>),
 }
 
 /// What an application asks of its peer.

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 
 use hyperspace_protocol::machine::{Context, Input, Output, PeerInfo, PeerRef};
+use hyperspace_protocol::primitive::NoRecords;
 use hyperspace_protocol::rng::Stream;
 use hyperspace_protocol::time::{Duration, Instant};
 
@@ -233,6 +234,7 @@ impl<P: Subject> Lane<P> {
             rng: &mut rng,
             services: &services,
             counters: if now < shared.warmup { &mut self.tally.early } else { &mut self.tally.counters },
+            records: &mut NoRecords,
             out: &mut self.outbox,
         };
         run(&mut host.actor, &mut cx);
@@ -268,6 +270,8 @@ impl<P: Subject> Lane<P> {
                     self.respond(shared, local, now, to, (id, *response), sink);
                 }
                 Output::Event(event) => self.told(shared, local, now, *event),
+                // No workload calls the primitives.
+                Output::Agent(_) => {}
             }
         }
         self.outbox = outbox;

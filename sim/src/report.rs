@@ -261,6 +261,8 @@ pub struct DhtMessages {
     pub add_provider: u64,
     /// Requests for a capability card.
     pub card: u64,
+    /// Requests of the primitives.
+    pub agent: u64,
     /// Responses of all kinds.
     pub response: u64,
 }

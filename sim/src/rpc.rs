@@ -36,6 +36,7 @@ impl Packet {
                 let content = match request {
                     Request::Dht(request) => dht_request(request),
                     Request::Card => 21,
+                    Request::Agent { protocol, body } => mix(word(body.as_bytes()) ^ *protocol as u64),
                 };
                 mix(mix(11 << 60 ^ u64::from(id.0)) ^ content)
             }
@@ -43,6 +44,7 @@ impl Packet {
                 let content = match response {
                     Response::Dht(response) => dht_response(response),
                     Response::Card(card) => card.as_ref().map_or(22, |c| word(c.hash().as_bytes())),
+                    Response::Agent(body) => mix(word(body.as_bytes()) ^ 23),
                 };
                 mix(mix(12 << 60 ^ u64::from(id.0)) ^ content)
             }

@@ -7,6 +7,7 @@ use hyperspace_protocol::envelope::{self, ReplayConfig};
 use hyperspace_protocol::identity::{Keypair, PeerId};
 use hyperspace_protocol::kad;
 use hyperspace_protocol::machine::Unsealed;
+use hyperspace_protocol::primitive;
 use hyperspace_protocol::rng::{Stream, philox, purpose_key, unit};
 use hyperspace_protocol::time::{Duration, Instant, UnixMillis};
 
@@ -133,6 +134,7 @@ impl Shared {
                 replay: ReplayConfig::default(),
                 dht: scenario.dht.as_ref().map(|dht| dht.config.clone()),
                 cards: scenario.cards.clone(),
+                primitives: primitive::Config::default(),
             },
             messages: Arc::new(messages),
             schedule,

@@ -195,6 +195,7 @@ fn dht(tally: &Tally, view: &EndView) -> DhtReport {
             get_providers: sent(RpcKind::GetProviders),
             add_provider: sent(RpcKind::AddProvider),
             card: sent(RpcKind::Card),
+            agent: sent(RpcKind::Agent),
             response: sent(RpcKind::Response),
         },
         bytes: tally.rpc_bytes,

@@ -79,11 +79,12 @@ pub(crate) enum RpcKind {
     GetProviders,
     AddProvider,
     Card,
+    Agent,
     Response,
 }
 
 impl RpcKind {
-    pub(crate) const KINDS: usize = 7;
+    pub(crate) const KINDS: usize = 8;
 
     pub(crate) const fn of(packet: &Packet) -> Self {
         match packet {
@@ -95,7 +96,10 @@ impl RpcKind {
                 kad::Request::AddProvider { .. } => Self::AddProvider,
             },
             Packet::Request { request: Request::Card, .. } => Self::Card,
-            Packet::Response { response: Response::Dht(_) | Response::Card(_), .. }
+            Packet::Request { request: Request::Agent { .. }, .. } => Self::Agent,
+            Packet::Response {
+                response: Response::Dht(_) | Response::Card(_) | Response::Agent(_), ..
+            }
             | Packet::Failed { .. } => Self::Response,
         }
     }

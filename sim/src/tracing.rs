@@ -84,7 +84,8 @@ impl<P: Subject> Lane<P> {
             | Input::Response { .. }
             | Input::RequestFailed { .. }
             | Input::Discovered(_)
-            | Input::Command(_) => (None, Cause::Other),
+            | Input::Command(_)
+            | Input::Agent(_) => (None, Cause::Other),
         };
         if let Some(what) = what {
             self.trace.push(now, peer, what);

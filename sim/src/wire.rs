@@ -135,6 +135,8 @@ pub(crate) fn packet_length(shared: &Shared, packet: &Packet) -> usize {
         Packet::Response { response: Response::Card(card), .. } => {
             card.as_ref().map_or(0, |card| card.bytes())
         }
+        Packet::Request { request: Request::Agent { body, .. }, .. }
+        | Packet::Response { response: Response::Agent(body), .. } => body.len(),
         Packet::Request { request: Request::Card, .. } | Packet::Failed { .. } => 0,
     }
 }
@@ -168,8 +170,9 @@ pub(crate) fn round_trip_packet(shared: &Shared, packet: &Packet) -> Result<(), 
             let text = serde_json::to_string(card.card()).map_err(|e| e.to_string())?;
             Published::parse(&text).is_ok_and(|parsed| parsed == **card)
         }
-        Packet::Request { request: Request::Card, .. }
-        | Packet::Response { response: Response::Card(None), .. }
+        // JSON as it is.
+        Packet::Request { request: Request::Card | Request::Agent { .. }, .. }
+        | Packet::Response { response: Response::Card(None) | Response::Agent(_), .. }
         | Packet::Failed { .. } => true,
     };
     if same { Ok(()) } else { Err("came back otherwise".into()) }

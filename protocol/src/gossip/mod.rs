@@ -204,6 +204,17 @@ impl<M: Message> Gossip<M> {
         self.mesh(topic).map(|m| &m.peers[..])
     }
 
+    /// Who is at the other end of a connection.
+    pub fn peer_id(&self, peer: PeerRef) -> Option<PeerId> {
+        self.neighbours.get(peer).map(|neighbour| neighbour.info.id)
+    }
+
+    /// The connected peers that subscribe to a topic.
+    pub fn subscribers(&self, topic: TopicRef) -> Vec<PeerId> {
+        let wants = self.neighbours.iter().filter(|(_, neighbour)| neighbour.topics.contains(&topic));
+        wants.map(|(_, neighbour)| neighbour.info.id).collect()
+    }
+
     /// Every subscribed topic with its mesh links, in the order of subscription.
     pub fn meshes(&self) -> impl Iterator<Item = (TopicRef, &[PeerRef])> {
         self.topics.iter().map(|m| (m.topic, &m.peers[..]))

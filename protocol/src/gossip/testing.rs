@@ -89,8 +89,13 @@ pub(super) struct Lab {
 impl Lab {
     /// A started machine.
     pub(super) fn new(gossip: Config) -> Self {
-        let config =
-            PeerConfig { gossip, replay: ReplayConfig::default(), dht: None, cards: card::Config::default() };
+        let config = PeerConfig {
+            gossip,
+            replay: ReplayConfig::default(),
+            dht: None,
+            cards: card::Config::default(),
+            primitives: Default::default(),
+        };
         let (rng, counters) = (Stream::new(1, 1), Counted::default());
         let mut lab = Self { gossip: Gossip::default(), config, now: Instant::ZERO, rng, counters };
         lab.run(|g, cx| g.start(cx));
@@ -132,6 +137,7 @@ impl Lab {
             rng: &mut self.rng,
             services: &Authors,
             counters: &mut self.counters,
+            records: &mut crate::primitive::NoRecords,
             out: &mut out,
         };
         act(&mut self.gossip, &mut cx);

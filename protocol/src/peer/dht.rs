@@ -1,10 +1,12 @@
 //! The DHT as a child of the peer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Peer;
+use super::agent::{agent_token, query_end};
 use crate::kad::{self, Contact, Kad, Output as KadOutput, QueryId};
 use crate::machine::{Context, Message, Output};
+use crate::primitive::QueryEnd;
 use crate::request::{Event, Query, Request, RequestId, Response};
 
 /// The machine, and whose queries are on their way.
@@ -17,11 +19,19 @@ pub(super) struct Dht<C> {
     restarted: bool,
     /// Where our card's tags lie, which we provide.
     tags: Vec<kad::Key>,
+    /// Ends of queries of the agent that it has not been told of.
+    pub(super) agent_ends: VecDeque<(u64, QueryEnd)>,
 }
 
 impl<C> Default for Dht<C> {
     fn default() -> Self {
-        Self { kad: Kad::default(), tokens: BTreeMap::new(), restarted: false, tags: Vec::new() }
+        Self {
+            kad: Kad::default(),
+            tokens: BTreeMap::new(),
+            restarted: false,
+            tags: Vec::new(),
+            agent_ends: VecDeque::new(),
+        }
     }
 }
 
@@ -34,7 +44,7 @@ impl<C: Contact> Dht<C> {
     /// After a restart: what was on its way is nobody's any more.
     pub(super) fn restarted(self, keeps_state: bool) -> Self {
         if keeps_state {
-            Self { kad: self.kad.restarted(), tokens: BTreeMap::new(), restarted: true, tags: self.tags }
+            Self { kad: self.kad.restarted(), restarted: true, tags: self.tags, ..Self::default() }
         } else {
             Self { kad: self.kad.forgotten(), ..Self::default() }
         }
@@ -67,18 +77,23 @@ impl<M: Message> Peer<M> {
         }
         let result = run(dht, &mut child);
         for output in out {
-            cx.out.push(match output {
+            let output = match output {
                 KadOutput::Send { to, id, request } => {
                     Output::Request { to, id, request: Box::new(Request::Dht(request)) }
                 }
                 KadOutput::Respond { to, id, response } => {
                     Output::Respond { to, id, response: Box::new(Response::Dht(response)) }
                 }
-                KadOutput::QueryDone { id, outcome, stats } => match dht.tokens.remove(&id) {
-                    Some(token) => Output::Event(Box::new(Event::QueryDone { token, outcome, stats })),
-                    None => continue,
-                },
-            });
+                KadOutput::QueryDone { id, outcome, stats } => {
+                    let Some(token) = dht.tokens.remove(&id) else { continue };
+                    if let Some(token) = agent_token(token) {
+                        dht.agent_ends.push_back((token, query_end(cx, outcome)));
+                        continue;
+                    }
+                    Output::Event(Box::new(Event::QueryDone { token, outcome, stats }))
+                }
+            };
+            cx.out.push(output);
         }
         Some(result)
     }
@@ -146,6 +161,18 @@ impl<M: Message> Peer<M> {
 
     /// Starts a query of the application. One that ends at once is told of in the same outbox.
     pub(super) fn query(&mut self, cx: &mut Context<'_, M>, token: u64, query: Query) {
+        if let Err(error) = self.start_query(cx, token, query) {
+            cx.out.push(Output::Event(Box::new(Event::QueryRefused { token, error })));
+        }
+    }
+
+    /// Starts a query under a token; without a reason in a network without DHT.
+    pub(super) fn start_query(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        token: u64,
+        query: Query,
+    ) -> Result<(), Option<kad::Error>> {
         let started = self.with_dht(cx, |dht, cx| {
             // The machine numbers queries as it starts them, and may end one before it has told its number.
             let id = dht.kad.next_query();
@@ -162,15 +189,10 @@ impl<M: Message> Peer<M> {
             }
             result.map(|_| ())
         });
-        let error = match started {
-            Some(Ok(())) => return,
-            Some(Err(error)) => Some(error),
-            None => {
-                cx.unsupported();
-                None
-            }
-        };
-        cx.out.push(Output::Event(Box::new(Event::QueryRefused { token, error })));
+        if started.is_none() {
+            cx.unsupported();
+        }
+        started.map_or(Err(None), |started| started.map_err(Some))
     }
 
     /// Keeps our card and its tags in the DHT, in a network with one, and those of the card before no longer. Nobody

@@ -1,9 +1,10 @@
 //! All of one participant: the parent machine that drains its children inside itself.
 //!
-//! The children are [`Gossip`], and, from their first use on, [`Kad`] (`dht`) and the two card machines (`cards`), so that
-//! a peer that uses neither pays for neither. New messages pass the envelope's receiver checks (freshness, replay) here,
+//! The children are [`Gossip`], and, from their first use on, [`Kad`] (`dht`), the two card machines (`cards`) and the
+//! primitives (`agent`), so that a peer pays only for what it uses. New messages pass the envelope's receiver checks (freshness, replay) here,
 //! after the driver found the envelope itself in order.
 
+mod agent;
 mod cards;
 mod dht;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use crate::envelope::ReplayWindow;
 use crate::gossip::{Gossip, Verdict};
 use crate::kad::Kad;
 use crate::machine::{Context, Count, Input, Inspection, Machine, Message};
+use crate::primitive::Agent;
 use crate::request::{Command, Protocol, Request, Response};
 use crate::time::Instant;
 
@@ -26,11 +28,18 @@ pub struct Peer<M: Message> {
     replay: ReplayWindow<M::Nonces>,
     dht: Option<Box<dht::Dht<M::Contact>>>,
     cards: Option<Box<Cards<M::Contact>>>,
+    agent: Option<Box<Agent>>,
 }
 
 impl<M: Message> Default for Peer<M> {
     fn default() -> Self {
-        Self { gossip: Gossip::default(), replay: ReplayWindow::default(), dht: None, cards: None }
+        Self {
+            gossip: Gossip::default(),
+            replay: ReplayWindow::default(),
+            dht: None,
+            cards: None,
+            agent: None,
+        }
     }
 }
 
@@ -58,10 +67,12 @@ impl<M: Message> Peer<M> {
     /// The process has died and starts again: feed [`Input::Start`] next. What was in memory alone is gone: neighbours,
     /// message caches, queries. With `keeps_state`, what a node writes to its disk is still there: the routing table,
     /// stored records, its own card and what it provides; what it was following is asked for anew by the application.
+    /// What the primitives keep is the driver's, in its records.
     /// Without, only the numbers of its requests go on, lest a late response to one of before passes for one of now.
     pub fn restart(&mut self, keeps_state: bool) {
-        let (dht, cards) = (self.dht.take(), self.cards.take());
+        let (dht, cards, agent) = (self.dht.take(), self.cards.take(), self.agent.take());
         *self = Self::default();
+        self.agent = agent.map(|agent| Box::new(agent.restarted()));
         self.dht = dht.map(|dht| Box::new(dht.restarted(keeps_state)));
         if keeps_state {
             self.cards = cards.map(|cards| Box::new(cards.restarted()));
@@ -92,10 +103,14 @@ impl<M: Message> Peer<M> {
     fn on_message(&mut self, cx: &mut Context<'_, M>, from: crate::machine::PeerRef, message: M) {
         let verdict = self.check(cx, &message);
         let card = if verdict == Verdict::Accept { self.card_message(cx, &message) } else { None };
+        let kept = (verdict == Verdict::Accept && self.agent.is_some()).then(|| message.clone());
         self.gossip.on_verdict(cx, from, message, verdict);
         // After the message has been handed on: what it brings about here can wait.
         if let Some((author, payload)) = card {
             self.on_card_message(cx, author, payload);
+        }
+        if let Some(message) = kept {
+            self.agent_message(cx, &message);
         }
     }
 
@@ -118,6 +133,7 @@ impl<M: Message> Machine for Peer<M> {
                 self.gossip.start(cx);
                 self.start_dht(cx);
                 self.start_cards(cx);
+                self.start_agent(cx);
             }
             Input::Connected { peer, info, server } => {
                 self.gossip.on_connected(cx, peer, info);
@@ -125,8 +141,15 @@ impl<M: Message> Machine for Peer<M> {
                     self.dht_seen(cx, contact);
                 }
                 self.card_peer_connected(cx, info.id);
+                self.agent_peer(cx, info.id, true);
             }
-            Input::Disconnected { peer } => self.gossip.on_disconnected(cx, peer),
+            Input::Disconnected { peer } => {
+                let id = self.gossip.peer_id(peer);
+                self.gossip.on_disconnected(cx, peer);
+                if let Some(id) = id {
+                    self.agent_peer(cx, id, false);
+                }
+            }
             Input::Frame { from, frame } => {
                 if let Some(message) = self.gossip.on_frame(cx, from, frame) {
                     self.on_message(cx, from, message);
@@ -138,15 +161,19 @@ impl<M: Message> Machine for Peer<M> {
             Input::Request { from, server, id, request } => match *request {
                 Request::Dht(request) => self.dht_request(cx, (from, server), id, request),
                 Request::Card => self.card_request(cx, from, id),
+                Request::Agent { protocol, body } => self.agent_asked(cx, from, id, (protocol, &body)),
             },
             Input::Response { from, id, response } => match *response {
                 Response::Dht(response) => self.dht_response(cx, from, id, response),
                 Response::Card(card) => self.card_response(cx, from, id, card),
+                Response::Agent(body) => self.agent_told(cx, Some(from), id, Some(&body)),
             },
             Input::RequestFailed { protocol: Protocol::Dht, id } => self.dht_failed(cx, id),
             Input::RequestFailed { protocol: Protocol::Card, id } => self.card_failed(id),
+            Input::RequestFailed { id, .. } => self.agent_told(cx, None, id, None),
             Input::Discovered(contact) => self.dht_seen(cx, contact),
             Input::Command(command) => self.command(cx, *command),
+            Input::Agent(input) => self.agent_input(cx, *input),
         }
     }
 
@@ -154,17 +181,19 @@ impl<M: Message> Machine for Peer<M> {
         self.gossip.handle_timeout(cx);
         self.dht_timeout(cx);
         self.cards_timeout(cx);
+        self.agent_timeout(cx);
     }
 
     #[inline]
     fn poll_timeout(&self) -> Option<Instant> {
         let gossip = self.gossip.poll_timeout();
-        if self.dht.is_none() && self.cards.is_none() {
+        if self.dht.is_none() && self.cards.is_none() && self.agent.is_none() {
             return gossip;
         }
         let dht = self.dht.as_ref().and_then(|dht| dht.kad.poll_timeout());
         let cards = self.cards.as_ref().and_then(|cards| cards.poll_timeout());
-        [gossip, dht, cards].into_iter().flatten().min()
+        let agent = self.agent.as_ref().and_then(|agent| agent.poll_timeout());
+        [gossip, dht, cards, agent].into_iter().flatten().min()
     }
 }
 

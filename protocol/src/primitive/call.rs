@@ -73,3 +73,55 @@ pub enum Executed {
     /// The client is gone, does not answer in time, or has too many calls in flight.
     Unavailable,
 }
+
+/// A request over HTTP that the driver makes for a machine (a POST of JSON). What it needs besides, such as the address of
+/// an embedding service and its key, is the driver's setting.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fetch {
+    /// The node's number of it, for the reply.
+    pub id: CallId,
+    /// Of whom.
+    pub from: Source,
+    /// The body as JSON text.
+    pub body: Box<str>,
+}
+
+/// Whom a [`Fetch`] asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// The embedding service (the OpenAI-compatible `/v1/embeddings`).
+    Embedder,
+    /// The language model (the OpenAI-compatible `/v1/chat/completions`).
+    Model,
+    /// The content classifier of `guard.checkSafety`.
+    Classifier,
+    /// A tool's endpoint, at this URL. The driver has a list of the hosts that it may ask.
+    Tool(Box<str>),
+}
+
+/// What came of a [`Fetch`]: the body of a successful response, or what went wrong.
+pub type Fetched = Result<Box<str>, Box<str>>;
+
+/// What happens to the primitives besides what other peers do.
+#[derive(Clone, PartialEq, Debug)]
+pub enum AgentInput {
+    /// A client calls a method; ends with [`AgentOutput::Answer`].
+    Call(Call),
+    /// A client carried out a tool for [`AgentOutput::Execute`], or did not.
+    Executed(CallId, Executed),
+    /// What came of an [`AgentOutput::Fetch`].
+    Fetched(CallId, Fetched),
+    /// A client has closed its connection: tools that it registered are gone with it.
+    ClientGone(ClientId),
+}
+
+/// What the primitives want besides messages and requests to other peers.
+#[derive(Clone, PartialEq, Debug)]
+pub enum AgentOutput {
+    /// Answer a call.
+    Answer(Answer),
+    /// Have a client carry out a tool that it registered; answer with [`AgentInput::Executed`].
+    Execute(Execute),
+    /// Fetch something from outside the network; answer with [`AgentInput::Fetched`].
+    Fetch(Fetch),
+}

@@ -175,6 +175,9 @@ impl Records for MemoryRecords {
     fn delete(&mut self, table: Table, key: &[u8]) {
         if let Some(records) = self.tables.get_mut(&table) {
             records.remove(key);
+            if records.is_empty() {
+                self.tables.remove(&table);
+            }
         }
     }
 

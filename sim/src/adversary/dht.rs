@@ -60,7 +60,9 @@ impl<A: Attack> DhtAdversary<A> {
             Request::Dht(Ask::GetProviders(key)) => {
                 Answer::Providers { providers: Vec::new(), closer: closer(key) }
             }
-            Request::Dht(Ask::PutValue(_) | Ask::AddProvider { .. }) | Request::Card => return,
+            Request::Dht(Ask::PutValue(_) | Ask::AddProvider { .. })
+            | Request::Card
+            | Request::Agent { .. } => return,
         };
         cx.out.push(Output::Respond { to, id, response: Box::new(Response::Dht(response)) });
     }
@@ -82,7 +84,8 @@ impl<A: Attack> Machine for DhtAdversary<A> {
             | Input::Response { .. }
             | Input::RequestFailed { .. }
             | Input::Discovered(_)
-            | Input::Command(_) => {}
+            | Input::Command(_)
+            | Input::Agent(_) => {}
         }
     }
 

@@ -48,7 +48,8 @@ impl Machine for SybilFlood {
             | Input::Response { .. }
             | Input::RequestFailed { .. }
             | Input::Discovered(_)
-            | Input::Command(_) => {}
+            | Input::Command(_)
+            | Input::Agent(_) => {}
         }
     }
 

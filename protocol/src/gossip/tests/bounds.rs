@@ -319,7 +319,8 @@ impl Stage {
                 Output::Disconnect { .. }
                 | Output::Request { .. }
                 | Output::Respond { .. }
-                | Output::Event(_) => panic!("never asked for"),
+                | Output::Event(_)
+                | Output::Agent(_) => panic!("never asked for"),
             }
         }
     }

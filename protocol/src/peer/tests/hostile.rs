@@ -200,7 +200,9 @@ impl Stage {
                     }
                 },
                 Output::Deliver { .. } | Output::Connect { .. } => {}
-                Output::Respond { .. } | Output::Disconnect { .. } => panic!("never asked for: {output:?}"),
+                Output::Respond { .. } | Output::Disconnect { .. } | Output::Agent(_) => {
+                    panic!("never asked for: {output:?}")
+                }
             }
         }
     }

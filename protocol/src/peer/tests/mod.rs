@@ -157,7 +157,7 @@ impl Lab {
         let mut lab = Self {
             peer: Peer::default(),
             world: World { buckets: 0, identities: true, seals: true, sealed: Cell::new(0) },
-            config: Config { gossip, replay, dht: None, cards },
+            config: Config { gossip, replay, dht: None, cards, primitives: Default::default() },
             now: Instant::ZERO,
             rng: Stream::new(1, 1),
             counters: Counted::default(),
@@ -187,6 +187,7 @@ impl Lab {
             rng: &mut self.rng,
             services: &self.world,
             counters: &mut self.counters,
+            records: &mut crate::primitive::NoRecords,
             out: &mut out,
         };
         act(&mut self.peer, &mut cx);
