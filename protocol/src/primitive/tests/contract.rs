@@ -144,3 +144,26 @@ fn no_session_no_service() {
         }
     }
 }
+
+#[test]
+fn the_document_describes_every_method() {
+    let document = openrpc();
+    let described: Vec<&str> = document["methods"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|method| method["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(described, methods().map(|entry| entry.name).collect::<Vec<_>>());
+    let text = document.to_string();
+    for (at, _) in text.match_indices("\"$ref\":\"") {
+        let reference = text[at + 8..].split('"').next().unwrap();
+        assert!(document.pointer(&reference[1..]).is_some(), "{reference} leads nowhere");
+    }
+    for method in document["methods"].as_array().unwrap() {
+        assert!(method["summary"].as_str().is_some_and(|text| !text.is_empty()), "{}", method["name"]);
+        for param in method["params"].as_array().unwrap() {
+            assert!(param["description"].as_str().is_some_and(|text| !text.is_empty()), "{method}");
+        }
+    }
+}
