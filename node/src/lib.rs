@@ -1,1 +1,3 @@
 //! A real node.
+
+pub mod outside;
