@@ -1,3 +1,4 @@
 //! A real node.
 
 pub mod outside;
+pub mod store;
