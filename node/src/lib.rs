@@ -1,4 +1,10 @@
-//! A real node.
+//! A real node: the machine of `hyperspace-protocol` driven over libp2p, its records on disk, its methods over JSON-RPC.
 
+pub mod driver;
+pub mod identity;
+pub mod message;
+pub mod net;
 pub mod outside;
+pub mod services;
 pub mod store;
+pub mod topics;

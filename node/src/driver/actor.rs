@@ -1,0 +1,262 @@
+//! The task that owns the machine. `incoming` is what happens to it, `outgoing` what comes of it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant as Clock, SystemTime};
+
+use futures::{FutureExt, StreamExt};
+use hyperspace_protocol::identity::PeerId;
+use hyperspace_protocol::kad::{Outcome, QueryStats};
+use hyperspace_protocol::machine::{Input, Machine, Output};
+use hyperspace_protocol::time::{Instant, UnixMillis};
+use libp2p::Multiaddr;
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{MissedTickBehavior, sleep_until};
+
+use super::asks::Asks;
+use super::handle::{Answer, Call, Event};
+use super::peers::Peers;
+use super::record::{Beginning, Call as Recorded, Driven, Recorder, Store};
+use super::{Config, NodeError, Served};
+use crate::message::NodeMessage;
+use crate::net::swarm::Order;
+use crate::net::{NetEvent, Shared};
+
+/// Inputs that are taken together, at most: their outputs wait for one commit.
+const BATCH: usize = 64;
+
+/// How often things are looked after that have no timer of their own.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How often bootstrap peers are tried while nobody is connected. Our choice.
+const BOOTSTRAP_AGAIN: Duration = Duration::from_secs(30);
+
+/// The driver's ends of its channels.
+pub(super) struct Ends {
+    pub(super) inbox: futures::channel::mpsc::Receiver<NetEvent>,
+    pub(super) calls: mpsc::Receiver<Call>,
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) events: broadcast::Sender<Event>,
+}
+
+/// Who waits for a dial by address.
+pub(super) enum Dialler {
+    Bootstrap(Multiaddr),
+    Application(Answer<PeerId>),
+}
+
+/// Peers to connect to at the start.
+#[derive(Default)]
+pub(super) struct Bootstrap {
+    pub(super) addresses: Vec<Multiaddr>,
+    /// Dials of this round that have not ended.
+    pub(super) open: usize,
+    pub(super) failed: Vec<(Multiaddr, String)>,
+    last: Option<Clock>,
+}
+
+/// What is told to somebody outside once the store has the batch.
+pub(super) type Release = Box<dyn FnOnce() + Send>;
+
+/// See the module's text.
+pub(super) struct Actor {
+    pub(super) driven: Driven,
+    pub(super) shared: Arc<Shared>,
+    pub(super) ends: Ends,
+    pub(super) peers: Peers,
+    pub(super) asks: Asks,
+    pub(super) explicit: BTreeSet<PeerId>,
+    pub(super) served: Vec<Served>,
+    pub(super) queries: BTreeMap<u64, Answer<(Outcome<PeerId>, QueryStats)>>,
+    pub(super) next_token: u64,
+    pub(super) dials: BTreeMap<u64, Dialler>,
+    pub(super) next_dial: u64,
+    pub(super) bootstrap: Bootstrap,
+    pub(super) listening: Vec<Multiaddr>,
+    /// What the machine wants done, of this batch.
+    pub(super) out: Vec<Output<NodeMessage>>,
+    /// What callers are told, of this batch.
+    pub(super) releases: Vec<Release>,
+    /// What carrying out outputs has brought about, for the next batch.
+    pub(super) again: VecDeque<Input<NodeMessage>>,
+    pub(super) stopping: bool,
+    store: Box<dyn Store>,
+    recorder: Option<Box<dyn Recorder>>,
+    started: Clock,
+}
+
+enum Wake {
+    Net(Option<NetEvent>),
+    Call(Option<Call>),
+    Timer,
+    Upkeep,
+    Again,
+}
+
+impl Actor {
+    pub(super) fn new(
+        beginning: Beginning,
+        shared: Arc<Shared>,
+        ends: Ends,
+        config: Config,
+        bootstrap: Vec<Multiaddr>,
+    ) -> Self {
+        let mut recorder = config.recorder;
+        if let Some(recorder) = &mut recorder {
+            recorder.begin(&beginning, &shared.services);
+        }
+        Self {
+            driven: Driven::new(beginning),
+            shared,
+            ends,
+            peers: Peers::default(),
+            asks: Asks::default(),
+            explicit: config.explicit,
+            served: config.protocols,
+            queries: BTreeMap::new(),
+            // Far from the numbers that an application gives its own commands.
+            next_token: 1 << 63,
+            dials: BTreeMap::new(),
+            next_dial: 0,
+            bootstrap: Bootstrap { addresses: bootstrap, ..Bootstrap::default() },
+            listening: Vec::new(),
+            out: Vec::new(),
+            releases: Vec::new(),
+            again: VecDeque::new(),
+            stopping: false,
+            store: config.store,
+            recorder,
+            started: Clock::now(),
+        }
+    }
+
+    /// Runs until the last handle is gone, somebody says so, or the store fails.
+    pub(super) async fn run(mut self) -> Result<(), NodeError> {
+        self.input(Input::Start);
+        let mut upkeep = tokio::time::interval(UPKEEP);
+        upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.finish_batch().await?;
+        while !self.stopping {
+            let due = self.driven.machine.poll_timeout();
+            let deadline = due.map(|due| self.started + Duration::from_nanos(due.as_nanos()));
+            let wake = tokio::select! {
+                () = std::future::ready(()), if !(self.again.is_empty() && self.out.is_empty()) => Wake::Again,
+                event = self.ends.inbox.next() => Wake::Net(event),
+                call = self.ends.calls.recv() => Wake::Call(call),
+                () = sleep_until(deadline.unwrap_or(self.started).into()), if deadline.is_some() => Wake::Timer,
+                _ = upkeep.tick() => Wake::Upkeep,
+            };
+            self.take(wake).await?;
+            for _ in 1..BATCH {
+                // The application goes first: its calls are few, and remotes must not keep it waiting.
+                let wake = if let Ok(call) = self.ends.calls.try_recv() {
+                    Wake::Call(Some(call))
+                } else if let Some(event) = self.ends.inbox.next().now_or_never() {
+                    Wake::Net(event)
+                } else {
+                    break;
+                };
+                self.take(wake).await?;
+            }
+            if self.driven.machine.poll_timeout().is_some_and(|due| due <= self.now()) {
+                self.call_machine(None);
+            }
+            self.finish_batch().await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, wake: Wake) -> Result<(), NodeError> {
+        match wake {
+            Wake::Net(Some(event)) => self.on_net(event).await,
+            Wake::Call(Some(call)) => self.on_call(call).await?,
+            Wake::Net(None) | Wake::Call(None) => self.stopping = true,
+            // The due time is looked at after the batch.
+            Wake::Timer => {}
+            Wake::Upkeep => self.upkeep().await,
+            Wake::Again => {
+                while let Some(input) = self.again.pop_front() {
+                    self.input(input);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The barrier: the store first, then everybody else. Calls that come in while it writes wait in their channel and
+    /// make up the next batch.
+    async fn finish_batch(&mut self) -> Result<(), NodeError> {
+        let outputs = std::mem::take(&mut self.out);
+        self.store.commit(&outputs).await?;
+        for output in outputs {
+            self.carry_out(output).await;
+        }
+        self.peers.reuse();
+        for release in std::mem::take(&mut self.releases) {
+            release();
+        }
+        Ok(())
+    }
+
+    /// Tells the machine something.
+    pub(super) fn input(&mut self, input: Input<NodeMessage>) {
+        self.call_machine(Some(input));
+    }
+
+    fn call_machine(&mut self, input: Option<Input<NodeMessage>>) {
+        let (now, unix) = (self.now(), self.unix());
+        let before = self.out.len();
+        let copy = self.recorder.is_some().then(|| input.clone()).flatten();
+        self.driven.call(&self.shared.services, (now, unix), input, &mut self.out);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.call(&Recorded { now, unix, input: copy.as_ref(), outputs: &self.out[before..] });
+        }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        Instant::from_nanos(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn unix(&self) -> UnixMillis {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Tells the application.
+    pub(super) fn tell(&self, event: Event) {
+        // Nobody listens: so be it.
+        let _ = self.ends.events.send(event);
+    }
+
+    pub(super) async fn order(&mut self, order: Order) {
+        // The network's task ends after this one.
+        let _ = self.ends.orders.send(order).await;
+    }
+
+    async fn upkeep(&mut self) {
+        // Streams that are gone wait for no answer.
+        self.asks.pending.retain(|_, pending| !pending.reply.is_closed());
+        let gossip = &self.driven.machine.gossip;
+        self.shared.services.topics().write(|topics| {
+            if topics.is_crowded() {
+                topics.keep_own(|topic| gossip.mesh_peers(topic).is_some());
+            }
+        });
+        let due = self.bootstrap.last.is_none_or(|last| last.elapsed() >= BOOTSTRAP_AGAIN);
+        if self.peers.is_empty() && self.bootstrap.open == 0 && due {
+            self.bootstrap.last = Some(Clock::now());
+            self.bootstrap.failed.clear();
+            for address in self.bootstrap.addresses.clone() {
+                self.bootstrap.open += 1;
+                self.dial_address(Dialler::Bootstrap(address.clone()), address).await;
+            }
+        }
+    }
+
+    pub(super) async fn dial_address(&mut self, dialler: Dialler, address: Multiaddr) {
+        let number = self.next_dial;
+        self.next_dial += 1;
+        self.dials.insert(number, dialler);
+        self.order(Order::DialAddress { number, address }).await;
+    }
+}

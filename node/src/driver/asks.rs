@@ -1,0 +1,123 @@
+//! Requests either way: ours on their way, others' that wait for the machine, and both as bytes.
+
+use std::collections::BTreeMap;
+
+use hyperspace_protocol::identity::PeerId;
+use hyperspace_protocol::kad::{self, codec};
+use hyperspace_protocol::request::{Protocol, RequestId};
+use hyperspace_protocol::wire::kad::{Limits, Message as KadMessage};
+use libp2p::swarm::ConnectionId;
+use tokio::sync::oneshot;
+
+use super::handle::Answer;
+use crate::net::Reply;
+use crate::net::book::{ADDRESSES_MAX, Book};
+use crate::net::link::Ask;
+
+/// Requests that may wait for connections that are being made, all peers together. Our choice.
+pub(super) const WAITING_MAX: usize = 256;
+
+/// Whose request it is.
+#[derive(Debug)]
+pub(super) enum Asker {
+    /// The machine's.
+    Machine(Protocol, RequestId),
+    /// The application's.
+    Application(Answer<Vec<u8>>),
+}
+
+/// A request of ours on its way.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub(super) to: PeerId,
+    pub(super) asker: Asker,
+    /// The connection it went out over; none while one is being made.
+    pub(super) conn: Option<ConnectionId>,
+    /// Whether an answer is due.
+    pub(super) answer: bool,
+}
+
+/// A request of a peer that the machine has to answer.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) reply: oneshot::Sender<Reply>,
+    /// The request, for answers that echo it.
+    pub(super) echo: KadMessage,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Asks {
+    pub(super) tickets: BTreeMap<u64, Ticket>,
+    next_ticket: u64,
+    /// Waiting for a connection, by peer.
+    waiting: BTreeMap<PeerId, Vec<Ask>>,
+    pub(super) pending: BTreeMap<RequestId, Pending>,
+    next_pending: u32,
+}
+
+impl Asks {
+    pub(super) fn ticket(&mut self, to: PeerId, asker: Asker, answer: bool) -> u64 {
+        let number = self.next_ticket;
+        self.next_ticket += 1;
+        self.tickets.insert(number, Ticket { to, asker, conn: None, answer });
+        number
+    }
+
+    /// Has a request wait for a connection. Gives it back if there is no room; else tells whether it is the peer's first.
+    pub(super) fn wait(&mut self, peer: PeerId, ask: Ask) -> Result<bool, Ask> {
+        if self.waiting.values().map(Vec::len).sum::<usize>() >= WAITING_MAX {
+            return Err(ask);
+        }
+        let asks = self.waiting.entry(peer).or_default();
+        asks.push(ask);
+        Ok(asks.len() == 1)
+    }
+
+    /// Takes out what waits for a connection with a peer.
+    pub(super) fn waiting(&mut self, peer: &PeerId) -> Vec<Ask> {
+        self.waiting.remove(peer).unwrap_or_default()
+    }
+
+    /// The tickets that went out over a connection.
+    pub(super) fn of_conn(&self, conn: ConnectionId) -> Vec<u64> {
+        let of = |(number, ticket): (&u64, &Ticket)| (ticket.conn == Some(conn)).then_some(*number);
+        self.tickets.iter().filter_map(of).collect()
+    }
+
+    /// Notes a request that the machine has to answer.
+    pub(super) fn pend(&mut self, reply: oneshot::Sender<Reply>, echo: KadMessage) -> RequestId {
+        // Numbers come round after four billion requests; the oldest was given up long before.
+        let id = RequestId(self.next_pending);
+        self.next_pending = self.next_pending.wrapping_add(1);
+        self.pending.insert(id, Pending { reply, echo });
+        id
+    }
+}
+
+/// The DHT's names: a contact is a peer id, addresses are the book's.
+pub(super) struct KadNames<'a>(pub(super) &'a Book);
+
+impl codec::Names<PeerId> for KadNames<'_> {
+    fn id(&self, contact: PeerId) -> PeerId {
+        contact
+    }
+    fn addresses(&self, contact: PeerId) -> Vec<Vec<u8>> {
+        let addresses = self.0.addresses(&contact);
+        addresses.iter().take(ADDRESSES_MAX).map(libp2p::Multiaddr::to_vec).collect()
+    }
+    fn find(&self, id: &PeerId, addresses: &[Vec<u8>]) -> Option<PeerId> {
+        self.0.heard(*id, addresses);
+        Some(*id)
+    }
+}
+
+/// Reads a Kademlia message; `None` for one that is none.
+pub(super) fn parse_kad(bytes: &[u8]) -> Option<KadMessage> {
+    KadMessage::parse(bytes, &Limits { bytes: usize::MAX, ..Limits::default() }).ok()
+}
+
+/// Whether a request has an answer.
+pub(super) const fn is_answered(request: &kad::Request<PeerId>) -> bool {
+    !matches!(request, kad::Request::AddProvider { .. })
+}

@@ -1,0 +1,170 @@
+//! What a machine wants done, carried out.
+
+use hyperspace_protocol::gossip::Frame;
+use hyperspace_protocol::identity::PeerId;
+use hyperspace_protocol::kad::codec;
+use hyperspace_protocol::machine::{Input, Output, PeerRef};
+use hyperspace_protocol::request::{self, Request, RequestId, Response};
+
+use super::actor::Actor;
+use super::asks::{Asker, KadNames, is_answered};
+use super::handle::{CallError, Event};
+use crate::message::NodeMessage;
+use crate::net::counts::Count;
+use crate::net::gossip::encode;
+use crate::net::link::Ask;
+use crate::net::queue::{Class, Pushed};
+use crate::net::swarm::Order;
+use crate::net::{AskError, CARD, KAD, Reply};
+use crate::services::CARD_PROTOCOL;
+
+impl Actor {
+    pub(super) async fn carry_out(&mut self, output: Output<NodeMessage>) {
+        match output {
+            Output::Send { to, frame } => self.send(to, &frame).await,
+            Output::Deliver { message } => self.tell(Event::Message(message)),
+            Output::Connect { id } => {
+                if self.peers.get(&id).is_none() && id != self.shared.services.own() {
+                    self.order(Order::Dial(id)).await;
+                }
+            }
+            Output::Disconnect { peer } => {
+                if let Some(peer) = self.peers.of(peer) {
+                    self.give_up(peer).await;
+                }
+            }
+            Output::Request { to, id, request } => self.send_request(to, id, &request).await,
+            Output::Respond { id, response, .. } => self.respond(id, &response),
+            Output::Event(event) => self.on_event(*event),
+        }
+    }
+
+    async fn send(&mut self, to: PeerRef, frame: &Frame<NodeMessage>) {
+        let Some(peer) = self.peers.of(to) else { return };
+        let Some((link, version)) = self.peers.get(&peer).and_then(|connected| connected.gossip()) else {
+            return;
+        };
+        let counts = &self.shared.counts;
+        let mut slow = false;
+        for (class, bytes) in encode(&self.shared, link, version, frame) {
+            let (pushed, pushed_out) = link.queue.push(class, bytes);
+            (0..pushed_out).for_each(|_| counts.add(Count::GossipDropped));
+            if pushed != Pushed::Queued {
+                counts.add(if class == Class::Gossip {
+                    Count::GossipDropped
+                } else {
+                    Count::MessagesDropped
+                });
+            }
+            slow |= pushed == Pushed::Slow;
+        }
+        if slow {
+            counts.add(Count::Slow);
+            self.give_up(peer).await;
+        }
+    }
+
+    async fn send_request(&mut self, to: PeerId, id: RequestId, request: &Request<PeerId>) {
+        let protocol = request.protocol();
+        let (place, body, answer) = match request {
+            Request::Dht(request) => {
+                let message = codec::encode_request(request, &KadNames(&self.shared.book));
+                (KAD, Some(message.emit()), is_answered(request))
+            }
+            Request::Card => (CARD, self.signed("null"), true),
+        };
+        match body {
+            Some(body) => self.ask(to, place, Asker::Machine(protocol, id), body, answer).await,
+            None => self.again.push_back(Input::RequestFailed { protocol, id }),
+        }
+    }
+
+    /// A body of the card protocol.
+    fn signed(&self, d: &str) -> Option<Vec<u8>> {
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).ok()?;
+        self.shared.services.sign(CARD_PROTOCOL, self.unix(), d, nonce).ok()
+    }
+
+    /// Sends a request, over a connection that has to be made first if there is none.
+    pub(super) async fn ask(
+        &mut self,
+        to: PeerId,
+        protocol: usize,
+        asker: Asker,
+        body: Vec<u8>,
+        answer: bool,
+    ) {
+        let ticket = self.asks.ticket(to, asker, answer);
+        let ask = Ask { ticket, protocol, body, wants_answer: answer };
+        if self.peers.get(&to).is_some_and(|connected| !connected.conns.is_empty()) {
+            return self.send_ask(to, ask);
+        }
+        match self.asks.wait(to, ask) {
+            Ok(true) => self.order(Order::Dial(to)).await,
+            Ok(false) => {}
+            Err(ask) => self.fail(ask.ticket, AskError::Crowded),
+        }
+    }
+
+    /// Sends a request to a connected peer, over the newest connection.
+    pub(super) fn send_ask(&mut self, to: PeerId, ask: Ask) {
+        let number = ask.ticket;
+        let Some(conn) = self.peers.get(&to).and_then(|connected| connected.conns.last()) else {
+            return self.fail(number, AskError::Unreachable);
+        };
+        if let Some(ticket) = self.asks.tickets.get_mut(&number) {
+            ticket.conn = Some(conn.link.conn);
+        }
+        if conn.link.ask(ask).is_err() {
+            self.fail(number, AskError::Crowded);
+        }
+    }
+
+    /// A request of ours has no answer.
+    pub(super) fn fail(&mut self, number: u64, error: AskError) {
+        let Some(ticket) = self.asks.tickets.remove(&number) else { return };
+        self.shared.counts.add(Count::RequestsFailed);
+        match ticket.asker {
+            Asker::Machine(protocol, id) => self.again.push_back(Input::RequestFailed { protocol, id }),
+            Asker::Application(answer) => {
+                self.releases.push(Box::new(move || drop(answer.send(Err(CallError::Ask(error))))));
+            }
+        }
+    }
+
+    fn respond(&mut self, id: RequestId, response: &Response<PeerId>) {
+        let Some(pending) = self.asks.pending.remove(&id) else { return };
+        let body = match response {
+            Response::Dht(response) => {
+                Some(codec::encode_response(&pending.echo, response, &KadNames(&self.shared.book)).emit())
+            }
+            Response::Card(None) => self.signed("null"),
+            Response::Card(Some(card)) => {
+                serde_json::to_string(card.card()).ok().and_then(|text| self.signed(&text))
+            }
+        };
+        if let Some(body) = body {
+            // The stream may be gone.
+            let _ = pending.reply.send(Reply::Answer(body));
+        }
+    }
+
+    fn on_event(&mut self, event: request::Event<PeerId>) {
+        match event {
+            request::Event::QueryDone { token, outcome, stats } => match self.queries.remove(&token) {
+                Some(answer) => drop(answer.send(Ok((outcome, stats)))),
+                None => {
+                    self.tell(Event::Protocol(Box::new(request::Event::QueryDone { token, outcome, stats })));
+                }
+            },
+            request::Event::QueryRefused { token, error } => match self.queries.remove(&token) {
+                Some(answer) => drop(answer.send(Err(CallError::Refused(error)))),
+                None => self.tell(Event::Protocol(Box::new(request::Event::QueryRefused { token, error }))),
+            },
+            other @ (request::Event::CardUpdated(_) | request::Event::CardExpired(_)) => {
+                self.tell(Event::Protocol(Box::new(other)));
+            }
+        }
+    }
+}
