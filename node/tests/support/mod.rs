@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of it")]
 
+pub mod puppet;
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -179,7 +181,18 @@ impl Stock {
                         Some(task) => task(&mut swarm),
                         None => return,
                     },
-                    event = swarm.select_next_some() => drop(tell.send(event)),
+                    event = swarm.select_next_some() => {
+                        // As rust-libp2p's documentation tells applications to.
+                        if let SwarmEvent::Behaviour(StockBehaviourEvent::Identify(identify::Event::Received {
+                            peer_id, ref info, ..
+                        })) = event
+                        {
+                            for address in &info.listen_addrs {
+                                swarm.behaviour_mut().kad.add_address(&peer_id, address.clone());
+                            }
+                        }
+                        drop(tell.send(event));
+                    }
                 }
             }
         });
