@@ -10,6 +10,7 @@
 //! * [`kad`]: the Kademlia DHT of libp2p, with S/Kademlia's disjoint paths.
 //! * [`request`]: what peers ask of each other apart from gossip, and applications of their peer.
 //! * [`primitive`]: the eight primitives of spec 4 to 6 and their 44 methods.
+//! * [`rpc`]: JSON-RPC 2.0 as text, of spec 2.2 and 8.
 //! * [`card`]: capability cards and `tool.discover`'s ranking, of spec 7.4 and 4.3.
 
 pub mod card;
@@ -25,6 +26,7 @@ pub mod primitive;
 pub mod request;
 pub mod ring;
 pub mod rng;
+pub mod rpc;
 pub mod time;
 pub mod topic;
 pub mod wire;

@@ -44,7 +44,7 @@ pub(super) fn spaced(raw: &str) -> String {
 }
 
 /// The deepest nesting of arrays and objects, without recursion. Meaningful for valid JSON only.
-pub(super) fn nesting(bytes: &[u8]) -> usize {
+pub(crate) fn nesting(bytes: &[u8]) -> usize {
     let mut strings = Strings::default();
     let (mut depth, mut deepest) = (0usize, 0);
     for &byte in bytes {

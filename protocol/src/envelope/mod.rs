@@ -20,6 +20,7 @@ pub mod sign;
 pub mod verify;
 
 pub use dialect::{Dialect, DialectError};
+pub(crate) use json::nesting;
 pub use parse::{Limits, SignedEnvelope};
 pub use replay::{ReplayConfig, ReplayWindow};
 pub use sign::{SignError, sign};
