@@ -272,6 +272,14 @@ impl Services<NodeMessage> for NodeServices {
         let name = self.topics.read(|topics| Some(Arc::clone(&topics.get(unsealed.topic)?.name)))?;
         self.seal_message((unsealed.topic, name), unsealed.unix, unsealed.d, unsealed.nonce).ok()
     }
+    fn topic(&self, topic: &Topic) -> Option<TopicRef> {
+        self.topics.own(&topic.to_string()).map(|(topic, _)| topic)
+    }
+    fn gossiped(&self, message: &NodeMessage) -> Option<(Topic, Arc<str>)> {
+        let topic = Topic::parse(message.topic_name()).ok()?;
+        let envelope = envelope::SignedEnvelope::parse(message.data()).ok()?;
+        Some((topic, envelope.d.into()))
+    }
     fn bytes(&self, message: &NodeMessage) -> Option<Arc<[u8]>> {
         Some(message.data().into())
     }

@@ -75,7 +75,9 @@ async fn a_stock_peer_leaves_the_mesh_and_comes_back() {
     ours.meshed(stock.id).await;
     let topic = gossipsub::IdentTopic::new(TOPIC);
     stock.run(move |swarm| swarm.behaviour_mut().gossip.unsubscribe(&topic)).await;
-    let left = |s: &hyperspace_node::driver::Status| s.peer(&id_of(2)).is_some_and(|p| p.topics.is_empty() && p.mesh.is_empty());
+    let left = |s: &hyperspace_node::driver::Status| {
+        s.peer(&id_of(2)).is_some_and(|p| p.topics.is_empty() && p.mesh.is_empty())
+    };
     until("it leaves", &ours.handle, left).await;
     stock.subscribe(TOPIC).await;
     ours.meshed(stock.id).await;
@@ -90,7 +92,8 @@ async fn grafts_and_prunes_keep_their_backoff() {
     let ours = quick(1, |gossip| gossip.backoff_slack = Duration::ZERO).await;
     let mut puppet = Puppet::connect(3, &ours.address, &["/meshsub/1.1.0"], &["/meshsub/1.1.0"]).await;
     let (mut from, mut to) = (puppet.taken().await, puppet.opened().await);
-    let subscribed = |rpc: &Rpc| rpc.subscriptions.iter().any(|s| s.topicid.as_deref() == Some(TOPIC)).then_some(());
+    let subscribed =
+        |rpc: &Rpc| rpc.subscriptions.iter().any(|s| s.topicid.as_deref() == Some(TOPIC)).then_some(());
     receive(&mut from, "the greeting", subscribed).await;
     send(&mut to, &subscription(TOPIC)).await;
     let graft = |rpc: &Rpc| {
@@ -107,7 +110,10 @@ async fn grafts_and_prunes_keep_their_backoff() {
     // Now it is their turn to be sent away: a GRAFT within the backoff is answered with a PRUNE.
     send(&mut to, &prune(TOPIC, 60)).await;
     until("the mesh is empty", &ours.handle, |s| s.peer(&id_of(3)).is_some_and(|p| p.mesh.is_empty())).await;
-    let again = ControlMessage { graft: vec![ControlGraft { topic_id: Some(TOPIC.to_owned()) }], ..Default::default() };
+    let again = ControlMessage {
+        graft: vec![ControlGraft { topic_id: Some(TOPIC.to_owned()) }],
+        ..Default::default()
+    };
     send(&mut to, &control(again)).await;
     let backoff = receive(&mut from, "a PRUNE", |rpc| {
         rpc.control.as_ref()?.prune.iter().find(|p| p.topic_id.as_deref() == Some(TOPIC))?.backoff
@@ -173,7 +179,8 @@ async fn a_node_outside_a_stock_peer_s_mesh_asks_for_what_it_missed() {
         let mut tick = tokio::time::interval(StdDuration::from_millis(20));
         loop {
             let hash = hash.clone();
-            let peers = hub.run(move |s| s.behaviour().gossip.all_peers().filter(|(_, t)| t.contains(&&hash)).count());
+            let peers = hub
+                .run(move |s| s.behaviour().gossip.all_peers().filter(|(_, t)| t.contains(&&hash)).count());
             if peers.await == 2 {
                 return;
             }
@@ -246,7 +253,8 @@ async fn bad_envelopes_of_stock_peers_go_no_further() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_in_a_row_hand_messages_on() {
-    let (mut left, middle, mut right) = (quick(1, |_| ()).await, quick(2, |_| ()).await, quick(3, |_| ()).await);
+    let (mut left, middle, mut right) =
+        (quick(1, |_| ()).await, quick(2, |_| ()).await, quick(3, |_| ()).await);
     let found = left.handle.connect(middle.address.clone()).await.expect("connected");
     assert_eq!(found, middle.handle.own());
     right.handle.connect(middle.address.clone()).await.expect("connected");

@@ -1,23 +1,24 @@
 //! The task that owns the machine. `incoming` is what happens to it, `outgoing` what comes of it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant as Clock, SystemTime};
 
 use futures::{FutureExt, StreamExt};
 use hyperspace_protocol::identity::PeerId;
 use hyperspace_protocol::kad::{Outcome, QueryStats};
 use hyperspace_protocol::machine::{Input, Machine, Output};
+use hyperspace_protocol::primitive::{AgentInput, CallId, MemoryRecords};
 use hyperspace_protocol::time::{Instant, UnixMillis};
 use libp2p::Multiaddr;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, sleep_until};
 
 use super::asks::Asks;
-use super::handle::{Answer, Call, Event};
+use super::handle::{Answer, Call, Event, MethodResult, Snapshot};
 use super::peers::Peers;
-use super::record::{Beginning, Call as Recorded, Driven, Recorder, Store};
-use super::{Config, NodeError, Served};
+use super::record::{Beginning, Call as Recorded, Driven, Durable, Recorder};
+use super::{Config, Effects, NodeError, Served};
 use crate::message::NodeMessage;
 use crate::net::swarm::Order;
 use crate::net::{NetEvent, Shared};
@@ -35,6 +36,8 @@ const BOOTSTRAP_AGAIN: Duration = Duration::from_secs(30);
 pub(super) struct Ends {
     pub(super) inbox: futures::channel::mpsc::Receiver<NetEvent>,
     pub(super) calls: mpsc::Receiver<Call>,
+    /// Where effects put what came of them; does not keep the node alive.
+    pub(super) again: mpsc::WeakSender<Call>,
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) events: broadcast::Sender<Event>,
 }
@@ -80,7 +83,15 @@ pub(super) struct Actor {
     /// What carrying out outputs has brought about, for the next batch.
     pub(super) again: VecDeque<Input<NodeMessage>>,
     pub(super) stopping: bool,
-    store: Box<dyn Store>,
+    /// Lent to the machine, and to a thread that commits.
+    store: Box<dyn Durable>,
+    pub(super) effects: Arc<dyn Effects>,
+    /// Calls of methods under way.
+    pub(super) methods: BTreeMap<CallId, oneshot::Sender<MethodResult>>,
+    pub(super) next_call: u64,
+    /// Milliseconds by which the machine sees the wall clock shifted.
+    pub(super) clock_offset: i64,
+    pub(super) snapshot: Snapshot,
     recorder: Option<Box<dyn Recorder>>,
     started: Clock,
 }
@@ -125,6 +136,11 @@ impl Actor {
             again: VecDeque::new(),
             stopping: false,
             store: config.store,
+            effects: config.effects,
+            methods: BTreeMap::new(),
+            next_call: 0,
+            clock_offset: 0,
+            snapshot: Snapshot::default(),
             recorder,
             started: Clock::now(),
         }
@@ -133,6 +149,7 @@ impl Actor {
     /// Runs until the last handle is gone, somebody says so, or the store fails.
     pub(super) async fn run(mut self) -> Result<(), NodeError> {
         self.input(Input::Start);
+        self.input(Input::Agent(Box::new(AgentInput::Start)));
         let mut upkeep = tokio::time::interval(UPKEEP);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.finish_batch().await?;
@@ -187,7 +204,7 @@ impl Actor {
     /// make up the next batch.
     async fn finish_batch(&mut self) -> Result<(), NodeError> {
         let outputs = std::mem::take(&mut self.out);
-        self.store.commit(&outputs).await?;
+        self.commit().await?;
         for output in outputs {
             self.carry_out(output).await;
         }
@@ -196,6 +213,21 @@ impl Actor {
             release();
         }
         Ok(())
+    }
+
+    /// Disks block, so a thread that may block does it.
+    async fn commit(&mut self) -> Result<(), NodeError> {
+        if !self.store.is_changed() {
+            return Ok(());
+        }
+        let mut store = std::mem::replace(&mut self.store, Box::<MemoryRecords>::default());
+        let (store, result) = tokio::task::spawn_blocking(move || {
+            let result = store.commit();
+            (store, result)
+        })
+        .await?;
+        self.store = store;
+        Ok(result?)
     }
 
     /// Tells the machine something.
@@ -207,7 +239,7 @@ impl Actor {
         let (now, unix) = (self.now(), self.unix());
         let before = self.out.len();
         let copy = self.recorder.is_some().then(|| input.clone()).flatten();
-        self.driven.call(&self.shared.services, (now, unix), input, &mut self.out);
+        self.driven.call(&self.shared.services, &mut *self.store, (now, unix), input, &mut self.out);
         if let Some(recorder) = &mut self.recorder {
             recorder.call(&Recorded { now, unix, input: copy.as_ref(), outputs: &self.out[before..] });
         }
@@ -219,7 +251,9 @@ impl Actor {
 
     pub(super) fn unix(&self) -> UnixMillis {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        UnixMillis(
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX).saturating_add_signed(self.clock_offset),
+        )
     }
 
     /// Tells the application.
@@ -236,6 +270,8 @@ impl Actor {
     async fn upkeep(&mut self) {
         // Streams that are gone wait for no answer.
         self.asks.pending.retain(|_, pending| !pending.reply.is_closed());
+        let counted = self.driven.counted.named().chain(self.shared.counts.named()).collect();
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = counted;
         let gossip = &self.driven.machine.gossip;
         self.shared.services.topics().write(|topics| {
             if topics.is_crowded() {

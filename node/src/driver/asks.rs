@@ -43,6 +43,8 @@ pub(super) struct Pending {
     pub(super) reply: oneshot::Sender<Reply>,
     /// The request, for answers that echo it.
     pub(super) echo: KadMessage,
+    /// Place of the protocol in the list.
+    pub(super) protocol: usize,
 }
 
 /// All of them.
@@ -86,11 +88,16 @@ impl Asks {
     }
 
     /// Notes a request that the machine has to answer.
-    pub(super) fn pend(&mut self, reply: oneshot::Sender<Reply>, echo: KadMessage) -> RequestId {
+    pub(super) fn pend(
+        &mut self,
+        protocol: usize,
+        reply: oneshot::Sender<Reply>,
+        echo: KadMessage,
+    ) -> RequestId {
         // Numbers come round after four billion requests; the oldest was given up long before.
         let id = RequestId(self.next_pending);
         self.next_pending = self.next_pending.wrapping_add(1);
-        self.pending.insert(id, Pending { reply, echo });
+        self.pending.insert(id, Pending { reply, echo, protocol });
         id
     }
 }

@@ -4,6 +4,7 @@ use hyperspace_protocol::card::Card;
 use hyperspace_protocol::gossip::Version;
 use hyperspace_protocol::identity::PeerId;
 use hyperspace_protocol::kad::{self, Outcome, QueryStats};
+use hyperspace_protocol::primitive::{self, AgentInput, Caller, ClientId, Code};
 use hyperspace_protocol::request::{self, Command, Query};
 use hyperspace_protocol::topic::TopicError;
 use libp2p::Multiaddr;
@@ -122,6 +123,12 @@ impl Status {
 /// Where a call's result goes.
 pub type Answer<T> = oneshot::Sender<Result<T, CallError>>;
 
+/// The end of a call of a method: the result as JSON, or the error.
+pub type MethodResult = Result<Box<str>, primitive::Error>;
+
+/// What a node has counted, by name.
+pub type Snapshot = std::sync::Arc<std::sync::Mutex<Vec<(&'static str, u64)>>>;
+
 /// One call of the application. Each ends with an answer, after the store has what it brought about.
 #[derive(Debug)]
 pub enum Call {
@@ -187,6 +194,24 @@ pub enum Call {
         /// The state of things.
         answer: Answer<Status>,
     },
+    /// See [`Handle::method`].
+    Method {
+        /// Who calls.
+        caller: Caller,
+        /// Which method.
+        method: Box<str>,
+        /// Its parameters, JSON.
+        params: Option<Box<str>>,
+        /// The end of it.
+        answer: oneshot::Sender<MethodResult>,
+    },
+    /// Something for the primitives that is not a call.
+    Agent(AgentInput),
+    /// See [`Handle::set_clock`].
+    SetClock {
+        /// Milliseconds to add to the wall clock.
+        offset: i64,
+    },
     /// See [`Handle::shutdown`].
     Shutdown,
 }
@@ -197,6 +222,7 @@ pub struct Handle {
     pub(super) own: PeerId,
     pub(super) calls: mpsc::Sender<Call>,
     pub(super) events: broadcast::Sender<Event>,
+    pub(super) counts: Snapshot,
 }
 
 impl Handle {
@@ -292,6 +318,43 @@ impl Handle {
     /// If the node has stopped.
     pub async fn status(&self) -> Result<Status, CallError> {
         self.call(|answer| Call::Status { answer }).await
+    }
+
+    /// Calls a method of the primitives.
+    ///
+    /// # Errors
+    /// Those of the method; -32603 if the node has stopped.
+    pub async fn method(&self, caller: Caller, method: &str, params: Option<Box<str>>) -> MethodResult {
+        let (answer, result) = oneshot::channel();
+        let call = Call::Method { caller, method: method.into(), params, answer };
+        let stopped = |_| primitive::Error::new(Code::Internal, "the node has stopped");
+        self.calls.send(call).await.map_err(|_| ()).map_err(stopped)?;
+        result.await.map_err(|_| ()).map_err(stopped)?
+    }
+
+    /// Tells the primitives that a client is gone. Waits for nothing.
+    pub fn client_gone(&self, client: ClientId) {
+        let calls = self.calls.clone();
+        tokio::spawn(async move {
+            // A node that has stopped has forgotten the client already.
+            let _ = calls.send(Call::Agent(AgentInput::ClientGone(client))).await;
+        });
+    }
+
+    /// Adds `offset` milliseconds to the wall clock that the machine sees: for tests of a node from outside.
+    pub async fn set_clock(&self, offset: i64) {
+        // A node that has stopped needs no clock.
+        let _ = self.calls.send(Call::SetClock { offset }).await;
+    }
+
+    /// Everything counted, by name, as of some seconds ago.
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Whether the node has stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.calls.is_closed()
     }
 
     /// Stops the node; await [`Running`](super::Running) for the end of it.

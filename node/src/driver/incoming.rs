@@ -6,6 +6,7 @@ use hyperspace_protocol::gossip::{Frame, Version};
 use hyperspace_protocol::identity::PeerId;
 use hyperspace_protocol::kad::codec;
 use hyperspace_protocol::machine::{Input, Message, Output, PeerInfo, PeerRef};
+use hyperspace_protocol::primitive::{self, AgentInput, CallId};
 use hyperspace_protocol::request::{Command, Protocol, Request, RequestId, Response};
 use hyperspace_protocol::topic::Topic;
 use hyperspace_protocol::wire::kad::Message as KadMessage;
@@ -23,7 +24,7 @@ use crate::net::counts::Count;
 use crate::net::gossip::{Received, encode};
 use crate::net::link::Link;
 use crate::net::swarm::Order;
-use crate::net::{AskError, CARD, KAD, NetEvent, Reply};
+use crate::net::{AskError, CARD, KAD, MEMORY, NetEvent, Reply, TOOL, TRAJECTORY};
 
 impl Actor {
     pub(super) async fn on_net(&mut self, event: NetEvent) {
@@ -263,24 +264,26 @@ impl Actor {
                 if !is_answered(&request) {
                     // The stream may go on at once.
                     let _ = reply.send(Reply::Nothing);
-                    let id = self.asks.pend(oneshot::channel().0, KadMessage::default());
+                    let id = self.asks.pend(KAD, oneshot::channel().0, KadMessage::default());
                     self.asks.pending.remove(&id);
                     return self.request(from, id, Request::Dht(request));
                 }
-                let id = self.asks.pend(reply, message);
+                let id = self.asks.pend(KAD, reply, message);
                 self.request(from, id, Request::Dht(request));
             }
-            CARD => {
-                let name = self.shared.specs[CARD].name.clone();
-                let opened = self.shared.services.open(name.as_ref(), from, &body).map(|_| ());
-                if opened.is_err() {
-                    return self.offend(from).await;
-                }
-                let id = self.asks.pend(reply, KadMessage::default());
-                self.request(from, id, Request::Card);
+            CARD | TOOL | MEMORY | TRAJECTORY => {
+                let Some(d) = self.open(protocol, from, &body) else { return self.offend(from).await };
+                let id = self.asks.pend(protocol, reply, KadMessage::default());
+                let request = match protocol {
+                    TOOL => Request::Agent { protocol: Protocol::Tool, body: d },
+                    MEMORY => Request::Agent { protocol: Protocol::Memory, body: d },
+                    TRAJECTORY => Request::Agent { protocol: Protocol::Trajectory, body: d },
+                    _ => Request::Card,
+                };
+                self.request(from, id, request);
             }
             other => {
-                let place = other.checked_sub(CARD + 1).and_then(|place| self.served.get(place));
+                let place = other.checked_sub(TRAJECTORY + 1).and_then(|place| self.served.get(place));
                 let Some(serve) = place.and_then(|served| served.serve.clone()) else { return };
                 tokio::spawn(async move {
                     if let Some(answer) = serve(from, body).await {
@@ -292,15 +295,23 @@ impl Actor {
         }
     }
 
-    /// Hands a peer's request to the machine. One that it does not answer at once it never answers: the stream is closed.
+    /// What a peer says on one of our JSON protocols, if it signed it.
+    fn open(&self, protocol: usize, from: PeerId, body: &[u8]) -> Option<Arc<str>> {
+        let name = self.shared.specs[protocol].name.as_ref();
+        Some(self.shared.services.open(name, from, body).ok()?.d.into())
+    }
+
+    /// Hands a peer's request to the machine. One that it does not answer at once it never answers, and the stream is
+    /// closed; but for the primitives, whose answers may take until the stream is given up.
     fn request(&mut self, from: PeerId, id: RequestId, request: Request<PeerId>) {
         let server = self.peers.get(&from).is_some_and(|connected| connected.server);
         let before = self.out.len();
+        let may_wait = matches!(request, Request::Agent { .. });
         self.input(Input::Request { from, server, id, request: Box::new(request) });
         let answered = self.out[before..]
             .iter()
             .any(|output| matches!(output, Output::Respond { id: i, .. } if *i == id));
-        if !answered {
+        if !answered && !may_wait {
             self.asks.pending.remove(&id);
         }
     }
@@ -347,6 +358,9 @@ impl Actor {
                 let card = self.shared.services.open_card(from, body).ok();
                 card.map(|card| Response::Card(card.map(Arc::new)))
             }
+            Protocol::Tool => self.open(TOOL, from, body).map(Response::Agent),
+            Protocol::Memory => self.open(MEMORY, from, body).map(Response::Agent),
+            Protocol::Trajectory => self.open(TRAJECTORY, from, body).map(Response::Agent),
         };
         if response.is_none() {
             self.offend(from).await;
@@ -390,6 +404,15 @@ impl Actor {
             }
             // Of what was released so far, as everybody else sees it.
             Call::Status { answer } => drop(answer.send(Ok(self.status()))),
+            Call::Method { caller, method, params, answer } => {
+                let id = CallId(self.next_call);
+                self.next_call += 1;
+                self.methods.insert(id, answer);
+                let call = primitive::Call { id, caller, method, params };
+                self.input(Input::Agent(Box::new(AgentInput::Call(call))));
+            }
+            Call::Agent(input) => self.input(Input::Agent(Box::new(input))),
+            Call::SetClock { offset } => self.clock_offset = offset,
             Call::Shutdown => self.stopping = true,
         }
         Ok(())

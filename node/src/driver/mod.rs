@@ -1,7 +1,7 @@
 //! The driver of a node's machine: one task owns it, tells it what happens, and carries out what it wants done.
 //!
 //! [`Node::start`] makes a node of a [`Config`]; an application holds its [`Handle`]. All inputs pass through
-//! `actor::Actor::run`, one at a time, in batches. Between a batch and what comes of it stands the [`Store`]: nothing
+//! `actor::Actor::run`, one at a time, in batches. Between a batch and what comes of it stands the store ([`Durable`]): nothing
 //! leaves the node, no frame and no answer, before the store has what the batch asks to be kept.
 //!
 //! Channels, all bounded: the network's inbox (full: streams are read no further), calls (full: callers wait), orders to
@@ -28,6 +28,7 @@ use futures::future::BoxFuture;
 use hyperspace_protocol::config::Config as ProtocolConfig;
 use hyperspace_protocol::envelope::{Dialect, ReplayConfig};
 use hyperspace_protocol::identity::{Keypair, PeerId};
+use hyperspace_protocol::primitive::{self, Execute, Executed, Fetch, Fetched, MemoryRecords};
 use hyperspace_protocol::{card, gossip, kad};
 use libp2p::{Multiaddr, StreamProtocol};
 use tokio::sync::{broadcast, mpsc};
@@ -35,12 +36,13 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 pub use handle::{Call, CallError, Event, Handle, PeerStatus, Status};
-pub use record::{Beginning, Driven, NoStore, Recorder, Store, StoreError};
+pub use record::{Beginning, Driven, Durable, Recorder};
 
 use crate::net::book::Book;
 use crate::net::swarm::{Net, NetError};
 use crate::net::{self, Settings, Shared, Spec};
 use crate::services::{NodeServices, SharedTopics};
+use crate::store::StoreError;
 
 /// Orders that may wait for the network's task.
 const ORDERS: usize = 256;
@@ -67,6 +69,28 @@ impl fmt::Debug for Served {
     }
 }
 
+/// What the primitives want beyond the network. Each runs in a task of its own; the machine has as many under way as it
+/// bounds.
+pub trait Effects: Send + Sync {
+    /// Has a client carry out a tool that it registered.
+    fn execute(&self, execute: Execute) -> BoxFuture<'static, Executed>;
+    /// Fetches something over HTTP.
+    fn fetch(&self, fetch: Fetch) -> BoxFuture<'static, Fetched>;
+}
+
+/// For nodes without clients and services.
+#[derive(Clone, Copy, Debug)]
+pub struct NoEffects;
+
+impl Effects for NoEffects {
+    fn execute(&self, _: Execute) -> BoxFuture<'static, Executed> {
+        Box::pin(std::future::ready(Executed::Unavailable))
+    }
+    fn fetch(&self, _: Fetch) -> BoxFuture<'static, Fetched> {
+        Box::pin(std::future::ready(Err("this node asks nobody outside the network".into())))
+    }
+}
+
 /// All that a node is started with.
 pub struct Config {
     /// The secret of its key (see [`crate::identity`]).
@@ -88,7 +112,9 @@ pub struct Config {
     /// Sees all calls of the machine.
     pub recorder: Option<Box<dyn Recorder>>,
     /// Keeps what has to outlive the process.
-    pub store: Box<dyn Store>,
+    pub store: Box<dyn Durable>,
+    /// Carries out what the primitives want of clients and from outside the network.
+    pub effects: Arc<dyn Effects>,
 }
 
 impl Config {
@@ -104,7 +130,8 @@ impl Config {
             net: Settings::default(),
             protocols: Vec::new(),
             recorder: None,
-            store: Box::new(NoStore),
+            store: Box::<MemoryRecords>::default(),
+            effects: Arc::new(NoEffects),
         }
     }
 }
@@ -128,6 +155,7 @@ pub fn protocol_config() -> ProtocolConfig {
         replay: ReplayConfig::default(),
         dht: Some(kad::Config::go()),
         cards: card::Config::default(),
+        primitives: primitive::Config::default(),
     }
 }
 
@@ -223,11 +251,13 @@ impl Node {
         let swarm = Net::start(*config.seed, &listen, Arc::clone(&shared), to_driver, orders)?;
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(StartError::Random)?;
-        let ends = actor::Ends { inbox, calls: from_handles, orders: to_net, events: events.clone() };
+        let again = calls.downgrade();
+        let ends = actor::Ends { inbox, calls: from_handles, again, orders: to_net, events: events.clone() };
         let beginning = Beginning { own, seed: u64::from_be_bytes(seed), config: config.protocol.clone() };
         let actor = actor::Actor::new(beginning, shared, ends, config, bootstrap);
+        let counts = Arc::clone(&actor.snapshot);
         let running = Running { net: tokio::spawn(swarm.run()), actor: tokio::spawn(actor.run()) };
-        let handle = Handle { own, calls, events };
+        let handle = Handle { own, calls, events, counts };
         let listening = tokio::time::timeout(LISTEN_PATIENCE, listens(&mut news, listen.len()));
         match listening.await {
             Ok(true) => Ok((handle, running)),

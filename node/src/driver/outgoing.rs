@@ -1,22 +1,24 @@
 //! What a machine wants done, carried out.
 
+use std::sync::Arc;
+
 use hyperspace_protocol::gossip::Frame;
 use hyperspace_protocol::identity::PeerId;
 use hyperspace_protocol::kad::codec;
 use hyperspace_protocol::machine::{Input, Output, PeerRef};
-use hyperspace_protocol::request::{self, Request, RequestId, Response};
+use hyperspace_protocol::primitive::{AgentInput, AgentOutput};
+use hyperspace_protocol::request::{self, Protocol, Request, RequestId, Response};
 
 use super::actor::Actor;
 use super::asks::{Asker, KadNames, is_answered};
-use super::handle::{CallError, Event};
+use super::handle::{Call, CallError, Event};
 use crate::message::NodeMessage;
 use crate::net::counts::Count;
 use crate::net::gossip::encode;
 use crate::net::link::Ask;
 use crate::net::queue::{Class, Pushed};
 use crate::net::swarm::Order;
-use crate::net::{AskError, CARD, KAD, Reply};
-use crate::services::CARD_PROTOCOL;
+use crate::net::{AskError, CARD, KAD, MEMORY, Reply, TOOL, TRAJECTORY};
 
 impl Actor {
     pub(super) async fn carry_out(&mut self, output: Output<NodeMessage>) {
@@ -36,6 +38,7 @@ impl Actor {
             Output::Request { to, id, request } => self.send_request(to, id, &request).await,
             Output::Respond { id, response, .. } => self.respond(id, &response),
             Output::Event(event) => self.on_event(*event),
+            Output::Agent(output) => self.carry_out_for_agent(*output),
         }
     }
 
@@ -71,7 +74,15 @@ impl Actor {
                 let message = codec::encode_request(request, &KadNames(&self.shared.book));
                 (KAD, Some(message.emit()), is_answered(request))
             }
-            Request::Card => (CARD, self.signed("null"), true),
+            Request::Card => (CARD, self.signed(CARD, "null"), true),
+            Request::Agent { protocol, body } => {
+                let place = match protocol {
+                    Protocol::Tool => TOOL,
+                    Protocol::Memory => MEMORY,
+                    Protocol::Trajectory | Protocol::Dht | Protocol::Card => TRAJECTORY,
+                };
+                (place, self.signed(place, body), true)
+            }
         };
         match body {
             Some(body) => self.ask(to, place, Asker::Machine(protocol, id), body, answer).await,
@@ -79,11 +90,12 @@ impl Actor {
         }
     }
 
-    /// A body of the card protocol.
-    fn signed(&self, d: &str) -> Option<Vec<u8>> {
+    /// A body of one of our JSON protocols.
+    fn signed(&self, protocol: usize, d: &str) -> Option<Vec<u8>> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).ok()?;
-        self.shared.services.sign(CARD_PROTOCOL, self.unix(), d, nonce).ok()
+        let name = self.shared.specs[protocol].name.as_ref();
+        self.shared.services.sign(name, self.unix(), d, nonce).ok()
     }
 
     /// Sends a request, over a connection that has to be made first if there is none.
@@ -139,14 +151,43 @@ impl Actor {
             Response::Dht(response) => {
                 Some(codec::encode_response(&pending.echo, response, &KadNames(&self.shared.book)).emit())
             }
-            Response::Card(None) => self.signed("null"),
+            Response::Card(None) => self.signed(CARD, "null"),
             Response::Card(Some(card)) => {
-                serde_json::to_string(card.card()).ok().and_then(|text| self.signed(&text))
+                serde_json::to_string(card.card()).ok().and_then(|text| self.signed(CARD, &text))
             }
+            Response::Agent(body) => self.signed(pending.protocol, body),
         };
         if let Some(body) = body {
             // The stream may be gone.
             let _ = pending.reply.send(Reply::Answer(body));
+        }
+    }
+
+    fn carry_out_for_agent(&mut self, output: AgentOutput) {
+        let (effects, again) = (Arc::clone(&self.effects), self.ends.again.clone());
+        let back = async move |input| {
+            // A node that has stopped waits for nothing.
+            if let Some(calls) = again.upgrade() {
+                let _ = calls.send(Call::Agent(input)).await;
+            }
+        };
+        match output {
+            AgentOutput::Answer(answer) => {
+                if let Some(caller) = self.methods.remove(&answer.id) {
+                    // The caller may be gone.
+                    let _ = caller.send(answer.result);
+                }
+            }
+            AgentOutput::Execute(execute) => {
+                let id = execute.id;
+                let task = effects.execute(execute);
+                tokio::spawn(async move { back(AgentInput::Executed(id, task.await)).await });
+            }
+            AgentOutput::Fetch(fetch) => {
+                let id = fetch.id;
+                let task = effects.fetch(fetch);
+                tokio::spawn(async move { back(AgentInput::Fetched(id, task.await)).await });
+            }
         }
     }
 

@@ -1,17 +1,17 @@
 //! Two hooks around the machine: what it was told and did can be recorded and played again, and what it did can be written
 //! down before anybody sees it.
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use hyperspace_protocol::config::Config;
 use hyperspace_protocol::identity::PeerId;
 use hyperspace_protocol::machine::{Context, Counted, Input, Machine, Output};
 use hyperspace_protocol::peer::Peer;
+use hyperspace_protocol::primitive::{MemoryRecords, Records};
 use hyperspace_protocol::rng::{Stream, purpose_key};
 use hyperspace_protocol::time::{Instant, UnixMillis};
 
 use crate::message::NodeMessage;
 use crate::services::NodeServices;
+use crate::store::{Store, StoreError};
 
 /// What a machine was made with, besides what it is told later.
 #[derive(Clone, Debug)]
@@ -72,6 +72,7 @@ impl Driven {
     pub fn call(
         &mut self,
         services: &NodeServices,
+        records: &mut dyn Records,
         (now, unix): (Instant, UnixMillis),
         input: Option<Input<NodeMessage>>,
         out: &mut Vec<Output<NodeMessage>>,
@@ -84,6 +85,7 @@ impl Driven {
             rng: &mut self.rng,
             services,
             counters: &mut self.counted,
+            records,
             out,
         };
         match input {
@@ -93,27 +95,36 @@ impl Driven {
     }
 }
 
-/// Why what a machine did could not be written down. The node stops: what it holds in memory may be ahead of the disk.
-#[derive(Debug, thiserror::Error)]
-#[error("the store: {0}")]
-pub struct StoreError(pub String);
+/// Records that outlive the process. The driver lends them to the machine, and has the changes of a batch of inputs made
+/// durable before it releases anything that came of the batch; what comes in meanwhile makes the next one.
+pub trait Durable: Records + Send + 'static {
+    /// Whether there is something to make durable.
+    fn is_changed(&self) -> bool;
 
-/// Writes down what has to outlive the process. The driver calls it with all outputs of a batch of inputs and releases
-/// none of them, nor any reply to a caller, before it is done; what comes in meanwhile makes the next batch.
-pub trait Store: Send {
-    /// Writes down what `outputs` ask to be kept.
+    /// Makes all changes since the last time durable. Blocks.
     ///
     /// # Errors
-    /// Nothing of this batch is released then, and the node stops.
-    fn commit<'a>(&'a mut self, outputs: &'a [Output<NodeMessage>]) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Nothing of the batch is released then, and the node stops: what it holds in memory may be ahead of the disk.
+    fn commit(&mut self) -> Result<(), StoreError>;
 }
 
-/// Keeps nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoStore;
+impl Durable for Store {
+    fn is_changed(&self) -> bool {
+        Self::is_changed(self)
+    }
 
-impl Store for NoStore {
-    fn commit<'a>(&'a mut self, _: &'a [Output<NodeMessage>]) -> BoxFuture<'a, Result<(), StoreError>> {
-        async { Ok(()) }.boxed()
+    fn commit(&mut self) -> Result<(), StoreError> {
+        Self::commit(self)
+    }
+}
+
+/// Nothing outlives the process.
+impl Durable for MemoryRecords {
+    fn is_changed(&self) -> bool {
+        false
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        Ok(())
     }
 }

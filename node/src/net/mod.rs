@@ -119,8 +119,21 @@ pub struct Spec {
 
 /// Place of Kademlia in the list of protocols.
 pub const KAD: usize = 0;
-/// Place of [`CARD_PROTOCOL`]; an application's own come after it.
+/// Place of [`CARD_PROTOCOL`].
 pub const CARD: usize = 1;
+/// Place of [`TOOL_PROTOCOL`].
+pub const TOOL: usize = 2;
+/// Place of [`MEMORY_PROTOCOL`].
+pub const MEMORY: usize = 3;
+/// Place of [`TRAJECTORY_PROTOCOL`]; an application's own come after it.
+pub const TRAJECTORY: usize = 4;
+
+/// The protocol over which a tool is carried out.
+pub const TOOL_PROTOCOL: &str = "/hyperspace/tool/1";
+/// The protocol over which memories are stored, read, searched and compared.
+pub const MEMORY_PROTOCOL: &str = "/hyperspace/memory/1";
+/// The protocol over which long trajectories are fetched.
+pub const TRAJECTORY_PROTOCOL: &str = "/hyperspace/trajectory/1";
 
 /// The longest frame of a JSON protocol.
 pub const JSON_BYTES_MAX: usize = 1 << 20;
@@ -133,7 +146,7 @@ impl Spec {
         Self { name, bytes_max: JSON_BYTES_MAX, timeout: REQUEST_TIMEOUT, repeats: false, serve }
     }
 
-    /// Kademlia and the protocol of cards.
+    /// Kademlia and the protocols of cards and primitives.
     ///
     /// # Errors
     /// If Kademlia's id is none: it has to start with a slash.
@@ -145,7 +158,9 @@ impl Spec {
             repeats: true,
             serve: settings.kad_server,
         };
-        Ok(vec![kad, Self::json(StreamProtocol::new(CARD_PROTOCOL), true)])
+        let json = [CARD_PROTOCOL, TOOL_PROTOCOL, MEMORY_PROTOCOL, TRAJECTORY_PROTOCOL];
+        let json = json.map(|name| Self::json(StreamProtocol::new(name), true));
+        Ok([kad].into_iter().chain(json).collect())
     }
 }
 

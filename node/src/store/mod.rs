@@ -114,6 +114,11 @@ pub struct Store {
 }
 
 impl Store {
+    /// Whether a commit has something to do: writes, or an error to tell of.
+    pub fn is_changed(&self) -> bool {
+        !self.batch.is_empty() || !matches!(*self.health(), Health::Sound)
+    }
+
     /// Opens the store in a folder, or makes one.
     ///
     /// # Errors

@@ -8,9 +8,9 @@ use futures::{AsyncWriteExt, StreamExt};
 use hyperspace_node::net::frames::{read_frame, write_frame};
 use hyperspace_protocol::identity::{Keypair, PeerId};
 use hyperspace_protocol::wire::pubsub::{ControlMessage, ControlPrune, Message, Rpc, RpcLimits, SubOpts};
+use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
-use libp2p::core::Endpoint;
 use libp2p::swarm::handler::{ConnectionEvent, FullyNegotiatedInbound, FullyNegotiatedOutbound};
 use libp2p::swarm::{
     ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
@@ -88,7 +88,9 @@ impl ConnectionHandler for RawHandler {
     fn on_connection_event(&mut self, event: ConnectionEvent<'_, Names, Names>) {
         if let ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. }) = event {
             let _ = self.inbound.send(protocol);
-        } else if let ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, .. }) = event {
+        } else if let ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, .. }) =
+            event
+        {
             let _ = self.outbound.send(protocol);
         }
     }
@@ -157,8 +159,10 @@ pub struct Puppet {
 impl Puppet {
     /// Connects, takes streams of the first protocols and opens one of each of the second.
     pub async fn connect(seed: u8, to: &Multiaddr, takes: &[&'static str], opens: &[&'static str]) -> Self {
-        let names = |all: &[&'static str]| all.iter().map(|name| StreamProtocol::new(name)).collect::<Vec<_>>();
-        let ((inbound, from_in), (outbound, from_out)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let names =
+            |all: &[&'static str]| all.iter().map(|name| StreamProtocol::new(name)).collect::<Vec<_>>();
+        let ((inbound, from_in), (outbound, from_out)) =
+            (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let behaviour = RawBehaviour { takes: names(takes), opens: names(opens), inbound, outbound };
         let pair = libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).expect("a key");
         let mut swarm: Swarm<RawBehaviour> = SwarmBuilder::with_existing_identity(pair)

@@ -105,6 +105,8 @@ pub type Fetched = Result<Box<str>, Box<str>>;
 /// What happens to the primitives besides what other peers do.
 #[derive(Clone, PartialEq, Debug)]
 pub enum AgentInput {
+    /// The driver has clients: the agent takes up what its records say, before the first call.
+    Start,
     /// A client calls a method; ends with [`AgentOutput::Answer`].
     Call(Call),
     /// A client carried out a tool for [`AgentOutput::Execute`], or did not.
