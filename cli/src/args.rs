@@ -41,6 +41,18 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         what: Scenarios,
     },
+    /// Run a real node: the same machines over libp2p and JSON-RPC
+    ///
+    /// Without a verb of its own it runs until SIGINT or SIGTERM. Exit codes: 0 ok, 2 bad input or settings, 3 cannot listen
+    /// or reach any bootstrap peer, 5 store or internal error.
+    #[cfg(feature = "node")]
+    Node(crate::node::NodeArgs),
+    /// Call one method of a node over JSON-RPC
+    ///
+    /// Prints the result as JSON. Exit codes: 0 ok, 1 the node answered with an error, 2 bad input, 3 the node cannot be
+    /// reached or does not let us in.
+    #[cfg(feature = "node")]
+    Call(crate::call::CallArgs),
 }
 
 /// Which scenario, with which changes.

@@ -15,6 +15,9 @@ pub(crate) enum Failure {
     Nondeterminism(String),
     /// A machine or the simulator broke one of its own rules.
     Invariant(String),
+    /// A node that cannot run or be reached, with its own exit code.
+    #[cfg(feature = "node")]
+    Node(u8, String),
     /// Something that is neither the user's fault nor a result.
     Internal(anyhow::Error),
 }
@@ -27,6 +30,8 @@ impl Failure {
             Self::Input(_) | Self::Scenario(_) => 2,
             Self::Nondeterminism(_) => 3,
             Self::Invariant(_) => 4,
+            #[cfg(feature = "node")]
+            Self::Node(code, _) => *code,
             Self::Internal(_) => 5,
         }
     }
@@ -38,6 +43,8 @@ impl fmt::Display for Failure {
             Self::Expectation(text) => write!(f, "an expectation failed\n{text}"),
             Self::Scenario(text) | Self::Invariant(text) => f.write_str(text),
             Self::Input(text) => write!(f, "error: {text}"),
+            #[cfg(feature = "node")]
+            Self::Node(_, text) => write!(f, "error: {text}"),
             Self::Nondeterminism(text) => write!(f, "nondeterminism: {text}"),
             Self::Internal(error) => write!(f, "internal error: {error:#}"),
         }

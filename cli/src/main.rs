@@ -8,9 +8,13 @@ compile_error!("hyperlab has no verb without the feature `sim`");
 
 mod args;
 mod bench;
+#[cfg(feature = "node")]
+mod call;
 mod failure;
 mod folder;
 mod measure;
+#[cfg(feature = "node")]
+mod node;
 mod output;
 mod progress;
 mod rerun;
@@ -35,6 +39,10 @@ fn main() -> ExitCode {
         Verb::Rerun(args) => rerun::rerun(args),
         Verb::Bench(args) => bench::bench(args),
         Verb::Scenarios { what } => scenarios::scenarios(what),
+        #[cfg(feature = "node")]
+        Verb::Node(args) => node::node(args),
+        #[cfg(feature = "node")]
+        Verb::Call(args) => call::call(args),
     }));
     let failure = match done {
         Ok(Ok(())) => return ExitCode::SUCCESS,

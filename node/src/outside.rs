@@ -6,11 +6,11 @@
 //! so. Every exchange has 30 s and 4 MiB.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use hyperspace_protocol::primitive::{Fetch, Fetched, Source};
+use hyperspace_protocol::primitive::{self, Fetch, Fetched, Source};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url, redirect};
 use serde::Deserialize;
@@ -87,6 +87,20 @@ pub struct Outside {
     model: Option<Endpoint>,
     classifier: Option<Endpoint>,
     tool_hosts: Vec<String>,
+}
+
+impl OutsideConfig {
+    /// The same with relative paths taken from a folder.
+    #[must_use]
+    pub fn under(mut self, base: &Path) -> Self {
+        for service in [&mut self.embedder, &mut self.model, &mut self.classifier].into_iter().flatten() {
+            service.key_file = service.key_file.take().map(|path| base.join(path));
+        }
+        self
+    }
+
+    /// Tells the primitives which services there are.
+    pub const fn tell(&self, _config: &mut primitive::Config) {}
 }
 
 impl Outside {

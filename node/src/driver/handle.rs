@@ -4,7 +4,7 @@ use hyperspace_protocol::card::Card;
 use hyperspace_protocol::gossip::Version;
 use hyperspace_protocol::identity::PeerId;
 use hyperspace_protocol::kad::{self, Outcome, QueryStats};
-use hyperspace_protocol::primitive::{self, AgentInput, Caller, ClientId, Code};
+use hyperspace_protocol::primitive::{self, AgentInput, Arrange, Caller, ClientId, Code};
 use hyperspace_protocol::request::{self, Command, Query};
 use hyperspace_protocol::topic::TopicError;
 use libp2p::Multiaddr;
@@ -205,6 +205,13 @@ pub enum Call {
         /// The end of it.
         answer: oneshot::Sender<MethodResult>,
     },
+    /// See [`Handle::arrange`].
+    Arrange {
+        /// What.
+        what: Arrange,
+        /// Done.
+        answer: oneshot::Sender<MethodResult>,
+    },
     /// Something for the primitives that is not a call.
     Agent(AgentInput),
     /// See [`Handle::set_clock`].
@@ -330,6 +337,17 @@ impl Handle {
         let stopped = |_| primitive::Error::new(Code::Internal, "the node has stopped");
         self.calls.send(call).await.map_err(|_| ()).map_err(stopped)?;
         result.await.map_err(|_| ()).map_err(stopped)?
+    }
+
+    /// Arranges something that no method can: for tests of a node from outside.
+    ///
+    /// # Errors
+    /// If there is no such session, or the node has stopped.
+    pub async fn arrange(&self, what: Arrange) -> Result<(), primitive::Error> {
+        let (answer, result) = oneshot::channel();
+        let stopped = |_| primitive::Error::new(Code::Internal, "the node has stopped");
+        self.calls.send(Call::Arrange { what, answer }).await.map_err(|_| ()).map_err(stopped)?;
+        result.await.map_err(|_| ()).map_err(stopped)?.map(drop)
     }
 
     /// Tells the primitives that a client is gone. Waits for nothing.

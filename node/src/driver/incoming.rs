@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::NodeError;
 use super::actor::{Actor, Dialler};
 use super::asks::{Asker, KadNames, is_answered, parse_kad};
-use super::handle::{Call, CallError, Event, PeerStatus, Status};
+use super::handle::{Call, CallError, Event, MethodResult, PeerStatus, Status};
 use super::peers::Conn;
 use crate::message::{IdForm, MessageId};
 use crate::net::counts::Count;
@@ -404,10 +404,12 @@ impl Actor {
             }
             // Of what was released so far, as everybody else sees it.
             Call::Status { answer } => drop(answer.send(Ok(self.status()))),
+            Call::Arrange { what, answer } => {
+                let id = self.method(answer);
+                self.input(Input::Agent(Box::new(AgentInput::Arrange(id, what))));
+            }
             Call::Method { caller, method, params, answer } => {
-                let id = CallId(self.next_call);
-                self.next_call += 1;
-                self.methods.insert(id, answer);
+                let id = self.method(answer);
                 let call = primitive::Call { id, caller, method, params };
                 self.input(Input::Agent(Box::new(AgentInput::Call(call))));
             }
@@ -416,6 +418,14 @@ impl Actor {
             Call::Shutdown => self.stopping = true,
         }
         Ok(())
+    }
+
+    /// Notes who waits for the end of a call.
+    fn method(&mut self, answer: oneshot::Sender<MethodResult>) -> CallId {
+        let id = CallId(self.next_call);
+        self.next_call += 1;
+        self.methods.insert(id, answer);
+        id
     }
 
     fn publish(&mut self, topic: &str, d: &str) -> Result<Result<MessageId, CallError>, NodeError> {

@@ -3,6 +3,7 @@
 
 use core::fmt;
 use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
@@ -19,9 +20,13 @@ pub const KEY_BYTES_MIN: usize = 16;
 /// Longest API key, in bytes, far below what a header may have. Our choice.
 pub const KEY_BYTES_MAX: usize = 512;
 
-/// API keys, of which only hashes are kept.
+/// API keys, of which only hashes are kept. Copies are of the same keys.
 #[derive(Clone, Default)]
-pub struct ApiKeys(Vec<[u8; 32]>);
+pub struct ApiKeys {
+    known: Arc<RwLock<Vec<[u8; 32]>>>,
+    /// Whether there were any from the start: then one is needed.
+    needed: bool,
+}
 
 impl ApiKeys {
     /// # Errors
@@ -38,18 +43,33 @@ impl ApiKeys {
             }
             hashes.push(hash(key));
         }
-        Ok(Self(hashes))
+        Ok(Self { needed: !hashes.is_empty(), known: Arc::new(RwLock::new(hashes)) })
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether there was none from the start, and nobody needs one. A key that was issued since is known all the same.
+    pub const fn is_empty(&self) -> bool {
+        !self.needed
+    }
+
+    /// Lets one more key in.
+    ///
+    /// # Errors
+    /// See [`ApiKeys::new`].
+    pub fn issue(&self, key: &str) -> Result<(), KeysError> {
+        let hashes = Self::new([key])?;
+        let new = hashes.read().first().copied();
+        self.known.write().unwrap_or_else(PoisonError::into_inner).extend(new);
+        Ok(())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Vec<[u8; 32]>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The fingerprint of `key` if it is one of these: 64 bits of its hash, never 0. Takes the same time whichever it is.
     pub fn find(&self, key: &str) -> Option<u64> {
         let hash = hash(key);
-        let known = self.0.iter().fold(Choice::from(0), |known, other| known | other.ct_eq(&hash));
+        let known = self.read().iter().fold(Choice::from(0), |known, other| known | other.ct_eq(&hash));
         let bits = u64::from_le_bytes(hash[..8].try_into().expect("eight of 32 bytes"));
         let found = u64::conditional_select(&0, &bits.max(1), known);
         (found != 0).then_some(found)
@@ -58,7 +78,7 @@ impl ApiKeys {
 
 impl fmt::Debug for ApiKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiKeys(<{}>)", self.0.len())
+        write!(f, "ApiKeys(<{}>)", self.read().len())
     }
 }
 

@@ -10,6 +10,7 @@ use axum::Router;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+use super::auth::ApiKeys;
 use super::clients::Clients;
 use super::config::{BindError, RpcConfig};
 use super::connection::Shared;
@@ -55,6 +56,11 @@ impl Server {
     /// The URL that clients on this host connect to.
     pub fn url(&self) -> String {
         format!("{}://{}", if self.tls.is_some() { "wss" } else { "ws" }, self.addr)
+    }
+
+    /// The API keys that it lets in.
+    pub fn keys(&self) -> ApiKeys {
+        self.config.keys.clone()
     }
 
     /// Its clients, for a backend that asks them to run their tools.

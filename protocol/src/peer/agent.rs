@@ -63,6 +63,7 @@ impl<M: Message> Peer<M> {
     pub(super) fn agent_input(&mut self, cx: &mut Context<'_, M>, input: AgentInput) {
         match input {
             AgentInput::Start => self.with_agent(cx, |_, _| {}),
+            AgentInput::Arrange(id, what) => self.with_agent(cx, |agent, env| agent.arrange(env, id, what)),
             AgentInput::Call(call) => self.with_agent(cx, |agent, env| agent.call(env, call)),
             // What no agent asked for is nothing.
             _ if self.agent.is_none() => {}

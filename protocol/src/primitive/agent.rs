@@ -4,9 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::call::{Answer, Call, CallId, Caller, ClientId, Execute, Executed, Fetch, Fetched, Source};
+use super::call::{
+    Answer, Arrange, Call, CallId, Caller, ClientId, Execute, Executed, Fetch, Fetched, Source,
+};
 use super::env::{Env, Serving};
 use super::error::{Code, Error};
+use super::records::Table;
 use super::{improving, learning, memory, methods, micropayments, tool};
 use crate::identity::PeerId;
 use crate::request::{Protocol, Query, RequestId};
@@ -92,6 +95,26 @@ impl Agent {
         {
             env.net.answer(Answer { id: call.id, result: result.map(Into::into) });
         }
+    }
+
+    /// Arranges something that no method can.
+    pub fn arrange(&mut self, env: &mut Env<'_>, id: CallId, what: Arrange) {
+        let result = match what {
+            Arrange::Budget { session, limit, consumed } => env.set_budget(&session, limit, consumed),
+            Arrange::Reset => {
+                for (table, _) in Table::NAMES {
+                    env.records.delete_all(table, b"");
+                }
+                *self = self.restarted();
+                self.start(env);
+                Ok(())
+            }
+            Arrange::FailReplication(on) => {
+                self.memory.failing = on;
+                Ok(())
+            }
+        };
+        env.net.answer(Answer { id, result: result.map(|()| "{}".into()) });
     }
 
     fn try_call(

@@ -1,5 +1,6 @@
 //! A call of one of the 44 methods as a driver hands it in, and its end.
 
+use super::amount::Budget;
 use super::error::Error;
 
 /// The driver's number of a call, unique while the call is under way.
@@ -102,6 +103,24 @@ pub enum Source {
 /// What came of a [`Fetch`]: the body of a successful response, or what went wrong.
 pub type Fetched = Result<Box<str>, Box<str>>;
 
+/// What a test of a node from outside may arrange.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Arrange {
+    /// A session may spend `limit` and has spent `consumed` of it.
+    Budget {
+        /// Which session.
+        session: String,
+        /// What it may spend.
+        limit: Budget,
+        /// What it has spent.
+        consumed: Budget,
+    },
+    /// All records are erased, and what is under way is forgotten.
+    Reset,
+    /// Replicas count as unable to take memories, or no longer do.
+    FailReplication(bool),
+}
+
 /// What happens to the primitives besides what other peers do.
 #[derive(Clone, PartialEq, Debug)]
 pub enum AgentInput {
@@ -109,6 +128,8 @@ pub enum AgentInput {
     Start,
     /// A client calls a method; ends with [`AgentOutput::Answer`].
     Call(Call),
+    /// Arrange something that no method can; ends with [`AgentOutput::Answer`].
+    Arrange(CallId, Arrange),
     /// A client carried out a tool for [`AgentOutput::Execute`], or did not.
     Executed(CallId, Executed),
     /// What came of an [`AgentOutput::Fetch`].

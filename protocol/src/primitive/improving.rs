@@ -13,7 +13,10 @@ pub(super) const METHODS: &[Entry] = &[];
 
 /// Settings of `improving.*`.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct Config {}
+pub struct Config {
+    /// Whether trajectories recorded here are gossiped (decision T12).
+    pub publish: bool,
+}
 
 /// What is under way.
 #[derive(Debug, Default)]

@@ -17,7 +17,10 @@ pub struct Config {}
 
 /// What is under way.
 #[derive(Debug, Default)]
-pub(super) struct Live {}
+pub(super) struct Live {
+    /// Whether replicas count as unable to take memories, for tests from outside.
+    pub(super) failing: bool,
+}
 
 impl Live {
     pub(super) fn due(&self) -> Option<Instant> {

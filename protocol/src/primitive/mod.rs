@@ -32,8 +32,8 @@ pub mod tool;
 
 pub use agent::{Agent, QueryEnd};
 pub use call::{
-    AgentInput, AgentOutput, Answer, Call, CallId, Caller, ClientId, Execute, Executed, Fetch, Fetched,
-    Source, Tier,
+    AgentInput, AgentOutput, Answer, Arrange, Call, CallId, Caller, ClientId, Execute, Executed, Fetch,
+    Fetched, Source, Tier,
 };
 pub use config::Config;
 pub use env::{Env, Net, NoNet, Reply, Serving};

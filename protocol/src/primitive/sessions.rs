@@ -82,6 +82,17 @@ impl Env<'_> {
         self.records.save(Table::Session, session.id.as_bytes(), Some(&session.subject()), session);
     }
 
+    /// Arranges how a session's budget stands, for tests from outside.
+    ///
+    /// # Errors
+    /// If there is no such session.
+    pub fn set_budget(&mut self, session: &str, limit: Budget, consumed: Budget) -> Result<(), Error> {
+        let mut session = self.live_session(session)?;
+        (session.limit, session.consumed) = (limit, consumed);
+        self.save_session(&session);
+        Ok(())
+    }
+
     /// Ends a session and erases what only it could read: values, episodes, trace.
     pub(super) fn end_session(&mut self, session: &Session) {
         self.records.delete(Table::Session, session.id.as_bytes());
