@@ -210,6 +210,8 @@ impl<M: Message> Net for Around<'_, '_, M> {
 
     fn follow(&mut self, peer: &PeerId) {
         self.peer.follow(&mut self.cx, *peer);
+        // A peer that is connected already has no reason to send its card: its next heartbeat may be far off.
+        self.peer.card_peer_connected(&mut self.cx, *peer);
     }
 
     fn cards(&self) -> Vec<Arc<Published>> {

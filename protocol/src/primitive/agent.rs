@@ -254,7 +254,7 @@ impl Agent {
         }
     }
 
-    fn outside_ends(&mut self, id: CallId) -> Option<Waiting> {
+    pub(super) fn outside_ends(&mut self, id: CallId) -> Option<Waiting> {
         let (waiting, deadline) = self.outside.remove(&id)?;
         self.deadlines.remove(&(deadline, Deadline::Outside(id)));
         Some(waiting)

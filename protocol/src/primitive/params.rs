@@ -16,7 +16,12 @@ use super::error::{Code, Error};
 /// # Errors
 /// [`Code::InvalidParams`], naming the parameter (decision J14).
 pub(crate) fn parse<T: DeserializeOwned>(params: Option<&str>) -> Result<T, Error> {
-    let mut json = serde_json::Deserializer::from_str(params.unwrap_or("{}"));
+    let params = params.unwrap_or("{}");
+    // An array would fill the members in their order (decision J4).
+    if params.trim_start().starts_with('[') {
+        return Err(Error::new(Code::InvalidParams, "params: must be an object"));
+    }
+    let mut json = serde_json::Deserializer::from_str(params);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let text = error.inner().to_string();
         let text = text.rsplit_once(" at line ").map_or(&text[..], |(text, _)| text);

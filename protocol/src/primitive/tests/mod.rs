@@ -1,9 +1,11 @@
 //! Tests of the primitives, a file each, over one peer with a recorded surrounding.
 
 mod contract;
+mod mesh;
 mod state;
+mod tool;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
