@@ -11,6 +11,7 @@
 //! * [`request`]: what peers ask of each other apart from gossip, and applications of their peer.
 //! * [`primitive`]: the eight primitives of spec 4 to 6 and their 44 methods.
 //! * [`rpc`]: JSON-RPC 2.0 as text, of spec 2.2 and 8.
+//! * [`payment`]: what payments sign (EIP-712 over secp256k1), and the payee's side of a channel, of spec 6.
 //! * [`card`]: capability cards and `tool.discover`'s ranking, of spec 7.4 and 4.3.
 
 pub mod card;
@@ -21,6 +22,7 @@ pub mod gossip;
 pub mod identity;
 pub mod kad;
 pub mod machine;
+pub mod payment;
 pub mod peer;
 pub mod primitive;
 pub mod request;

@@ -12,7 +12,7 @@
 //! well. Its `nonce` stays the same, so the replay check stops it.
 
 pub mod dialect;
-mod encoding;
+pub(crate) mod encoding;
 mod json;
 pub mod parse;
 pub mod replay;
