@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, sleep_until};
 
 use super::asks::Asks;
 use super::handle::{Answer, Call, Event, MethodResult, Snapshot};
-use super::peers::Peers;
+use super::peers::{Connected, Peers};
 use super::record::{Beginning, Call as Recorded, Driven, Durable, Recorder};
 use super::{Config, Effects, NodeError, Served};
 use crate::message::NodeMessage;
@@ -57,6 +57,9 @@ pub(super) struct Bootstrap {
     pub(super) failed: Vec<(Multiaddr, String)>,
     last: Option<Clock>,
 }
+
+/// How long a connection is left alone, whatever it is good for. Our choice.
+const SETTLING: Duration = Duration::from_secs(30);
 
 /// What is told to somebody outside once the store has the batch.
 pub(super) type Release = Box<dyn FnOnce() + Send>;
@@ -278,6 +281,7 @@ impl Actor {
                 topics.keep_own(|topic| gossip.mesh_peers(topic).is_some());
             }
         });
+        self.make_room().await;
         let due = self.bootstrap.last.is_none_or(|last| last.elapsed() >= BOOTSTRAP_AGAIN);
         if self.peers.is_empty() && self.bootstrap.open == 0 && due {
             self.bootstrap.last = Some(Clock::now());
@@ -287,6 +291,36 @@ impl Actor {
                 self.dial_address(Dialler::Bootstrap(address.clone()), address).await;
             }
         }
+    }
+
+    /// Before all places are taken, connections of no use to gossip go, the oldest first: a lookup in the DHT leaves one
+    /// with everybody it has asked, and strangers could take them all.
+    async fn make_room(&mut self) {
+        for peer in self.dispensable() {
+            self.give_up(peer).await;
+        }
+    }
+
+    /// Whom to let go to have half of the places free again; nobody while a quarter of them is.
+    fn dispensable(&self) -> Vec<PeerId> {
+        let most = self.shared.settings.connections_max;
+        let count: usize = self.peers.iter().map(|(_, connected)| connected.conns.len()).sum();
+        if count < most - most / 4 {
+            return Vec::new();
+        }
+        let busy: BTreeSet<PeerId> = self.asks.tickets.values().map(|ticket| ticket.to).collect();
+        let gossip = &self.driven.machine.gossip;
+        let of_use = |id: &PeerId, connected: &Connected| {
+            let shares = connected.topics.iter().any(|topic| gossip.mesh_peers(*topic).is_some());
+            shares || busy.contains(id) || self.explicit.contains(id)
+        };
+        let since = |(id, connected): (&PeerId, &Connected)| {
+            let since = connected.since.filter(|since| since.elapsed() >= SETTLING)?;
+            (!of_use(id, connected)).then_some((since, *id))
+        };
+        let mut idle: Vec<(Clock, PeerId)> = self.peers.iter().filter_map(since).collect();
+        idle.sort_unstable();
+        idle.into_iter().map(|(_, peer)| peer).take(count - most / 2).collect()
     }
 
     pub(super) async fn dial_address(&mut self, dialler: Dialler, address: Multiaddr) {

@@ -1,6 +1,7 @@
 //! What happens to a node: news of the network and calls of the application, as inputs of the machine.
 
 use std::sync::Arc;
+use std::time::Instant as Clock;
 
 use hyperspace_protocol::gossip::{Frame, Version};
 use hyperspace_protocol::identity::PeerId;
@@ -13,6 +14,7 @@ use hyperspace_protocol::wire::kad::Message as KadMessage;
 use libp2p::StreamProtocol;
 use libp2p::swarm::ConnectionId;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::NodeError;
 use super::actor::{Actor, Dialler};
@@ -51,7 +53,9 @@ impl Actor {
 
     fn on_opened(&mut self, link: Arc<Link>) {
         let peer = link.peer;
-        self.peers.entry(peer).conns.push(Conn { link, version: None });
+        let connected = self.peers.entry(peer);
+        connected.conns.push(Conn { link, version: None });
+        connected.since.get_or_insert_with(Clock::now);
         for ask in self.asks.waiting(&peer) {
             self.send_ask(peer, ask);
         }
@@ -285,8 +289,10 @@ impl Actor {
             other => {
                 let place = other.checked_sub(TRAJECTORY + 1).and_then(|place| self.served.get(place));
                 let Some(serve) = place.and_then(|served| served.serve.clone()) else { return };
+                let patience = self.shared.specs[other].timeout;
                 tokio::spawn(async move {
-                    if let Some(answer) = serve(from, body).await {
+                    // Nobody waits longer than the stream does, so that tasks are no more than streams.
+                    if let Ok(Some(answer)) = timeout(patience, serve(from, body)).await {
                         // The stream may be gone.
                         let _ = reply.send(Reply::Answer(answer));
                     }

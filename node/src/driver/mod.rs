@@ -240,6 +240,7 @@ impl Node {
         let pair = Keypair::from_seed(*config.seed);
         let own = pair.peer_id();
         let book = Arc::new(Book::new(own));
+        bootstrap.iter().for_each(|address| pin(&book, address));
         let services =
             NodeServices::new(pair, SharedTopics::default(), Arc::clone(&book), config.dialect.clone());
         let specs = specs(&config)?;
@@ -264,6 +265,16 @@ impl Node {
             Ok(false) => Err(StartError::Stopped),
             Err(_) => Err(StartError::Silent),
         }
+    }
+}
+
+/// Keeps the address of a bootstrap peer whose id is told with it.
+fn pin(book: &Book, address: &Multiaddr) {
+    let mut address = address.clone();
+    if let Some(libp2p::multiaddr::Protocol::P2p(id)) = address.pop()
+        && let Some(peer) = net::from_libp2p(&id)
+    {
+        book.pin(peer, address);
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant as Clock;
 
 use hyperspace_protocol::gossip::Version;
 use hyperspace_protocol::identity::PeerId;
@@ -30,6 +31,8 @@ pub(super) struct Connected {
     pub(super) topics: BTreeSet<TopicRef>,
     pub(super) server: bool,
     pub(super) agent: String,
+    /// When the first of its connections was made.
+    pub(super) since: Option<Clock>,
 }
 
 impl Connected {

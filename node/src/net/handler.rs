@@ -100,7 +100,7 @@ enum Done {
     Asked,
     Told,
     /// A stream of the peer was garbage, and the peer is banned by now.
-    Banned(Box<Done>),
+    Banned(Box<Self>),
 }
 
 /// How far a connection has come; tasks wait for the stage they need.

@@ -12,6 +12,7 @@ pub mod frames;
 pub mod gossip;
 pub mod handler;
 pub mod link;
+pub mod muxer;
 pub mod offences;
 pub mod queue;
 pub mod resolve;

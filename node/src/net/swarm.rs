@@ -17,12 +17,12 @@ use libp2p::core::ConnectedPoint;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{CloseConnection, ConnectionId, DialError, NetworkBehaviour, Swarm, SwarmEvent};
-use libp2p::{Multiaddr, SwarmBuilder, identify, noise, ping, tcp, yamux};
+use libp2p::{Multiaddr, SwarmBuilder, identify, ping};
 use tokio::sync::mpsc;
 
 use super::behaviour::Behaviour;
 use super::resolve::resolve;
-use super::{Inbox, NetEvent, Shared, book, from_libp2p, to_libp2p};
+use super::{Inbox, NetEvent, Shared, book, from_libp2p, muxer, to_libp2p};
 
 /// What this node says it speaks (identify's protocol version). Our choice.
 pub const PROTOCOL_VERSION: &str = "/hyperspace/1.0.0";
@@ -305,12 +305,10 @@ fn build(
 ) -> Result<Swarm<Behaviours>, NetError> {
     let failed = |e: &dyn std::fmt::Display| NetError::Transport(e.to_string());
     let settings = &shared.settings;
-    let builder = SwarmBuilder::with_existing_identity(pair)
-        .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
-        .map_err(|e| failed(&e))?;
+    let builder = SwarmBuilder::with_existing_identity(pair).with_tokio();
     #[cfg(feature = "quic")]
     let builder = builder.with_quic();
+    let builder = builder.with_other_transport(muxer::transport).map_err(|e| failed(&e))?;
     let behaviours = |pair: &libp2p::identity::Keypair| {
         let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), pair.public())
             .with_agent_version(AGENT.to_owned())

@@ -110,7 +110,7 @@ impl Listener for Door {
         let guarded = Guarded { tcp: Some(tcp), visit: visit.clone(), deadline, read: 0, bytes: self.bytes };
         let layer = match &self.tls {
             None => Layer::Plain(guarded),
-            Some(tls) => Layer::Handshake(tls.accept(guarded)),
+            Some(tls) => Layer::Handshake(Box::new(tls.accept(guarded))),
         };
         (Io { layer, visit }, addr)
     }
@@ -221,7 +221,7 @@ pub(super) struct Io {
 
 enum Layer {
     Plain(Guarded),
-    Handshake(Accept<Guarded>),
+    Handshake(Box<Accept<Guarded>>),
     Tls(Box<TlsStream<Guarded>>),
     Broken,
 }
@@ -230,7 +230,7 @@ impl Io {
     /// The stream, once TLS stands.
     fn stream(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut (dyn Duplex + Unpin)>>> {
         if let Layer::Handshake(accept) = &mut self.layer {
-            self.layer = match ready!(Pin::new(accept).poll(cx)) {
+            self.layer = match ready!(Pin::new(&mut **accept).poll(cx)) {
                 Ok(stream) => Layer::Tls(Box::new(stream)),
                 Err(_) => Layer::Broken,
             };

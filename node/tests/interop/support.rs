@@ -1,8 +1,6 @@
 //! What the network's tests share: nodes of ours, stock rust-libp2p peers at their defaults, and waiting with a deadline.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of it")]
-
-pub mod puppet;
+#![allow(unreachable_pub, reason = "what the tests share is all in this binary")]
 
 use std::future::Future;
 use std::time::Duration;
@@ -231,11 +229,6 @@ impl Stock {
             }
         })
         .await
-    }
-
-    /// Events that have come so far.
-    pub fn drain(&mut self) -> Vec<SwarmEvent<StockBehaviourEvent>> {
-        std::iter::from_fn(|| self.events.try_recv().ok()).collect()
     }
 
     pub async fn subscribe(&self, topic: &str) {

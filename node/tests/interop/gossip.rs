@@ -1,16 +1,14 @@
 //! Gossip with stock rust-libp2p peers at their default settings: strict validation, signed messages.
 
-mod support;
-
 use std::time::Duration as StdDuration;
 
+use crate::puppet::{Puppet, control, message, prune, receive, send, subscription};
+use crate::support::*;
 use hyperspace_protocol::gossip::Config as Gossip;
 use hyperspace_protocol::machine::Message as _;
 use hyperspace_protocol::time::Duration;
 use hyperspace_protocol::wire::pubsub::{ControlGraft, ControlMessage, Rpc};
 use libp2p::gossipsub;
-use support::puppet::{Puppet, control, message, prune, receive, send, subscription};
-use support::*;
 
 /// A node with quick heartbeats.
 async fn quick(seed: u8, change: impl FnOnce(&mut Gossip)) -> Ours {

@@ -1,10 +1,12 @@
 //! A peer that keeps no rule: raw streams over libp2p connections, to be fed with anything.
 
+#![allow(unreachable_pub, reason = "what the tests share is all in this binary")]
+
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
-use futures::{AsyncWriteExt, StreamExt};
+use futures::StreamExt;
 use hyperspace_node::net::frames::{read_frame, write_frame};
 use hyperspace_protocol::identity::{Keypair, PeerId};
 use hyperspace_protocol::wire::pubsub::{ControlMessage, ControlPrune, Message, Rpc, RpcLimits, SubOpts};
@@ -19,7 +21,7 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, Stream, StreamProtocol, SwarmBuilder, noise, tcp, yamux};
 use tokio::sync::mpsc;
 
-use super::{id_of, within};
+use crate::support::{id_of, within};
 
 /// A stream and the protocol it was opened for.
 type Opened = (Stream, StreamProtocol);
@@ -247,9 +249,4 @@ pub fn control(control: ControlMessage) -> Rpc {
 pub fn message(pair: &Keypair, topic: &str, seqno: u64, data: Vec<u8>) -> Message {
     let topic_ref = hyperspace_protocol::machine::TopicRef(0);
     hyperspace_node::message::NodeMessage::publish(pair, topic_ref, topic.into(), seqno, data).to_wire()
-}
-
-/// Closes a stream for writing.
-pub async fn close(mut stream: Stream) {
-    let _ = stream.close().await;
 }
