@@ -2,15 +2,15 @@
 
 use std::sync::{Arc, Mutex};
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use hyperspace_node::driver::record::Call;
-use hyperspace_node::driver::{Beginning, CallError, Driven, Recorder, Store, StoreError};
+use hyperspace_node::driver::{Beginning, CallError, Driven, Durable, Recorder};
 use hyperspace_node::message::NodeMessage;
 use hyperspace_node::services::NodeServices;
+use hyperspace_node::store::StoreError;
 use hyperspace_protocol::card::Card;
 use hyperspace_protocol::kad::Key;
 use hyperspace_protocol::machine::{Input, Output};
+use hyperspace_protocol::primitive::{Caller, ClientId, Code, MemoryRecords, Records, Table, Tier};
 use hyperspace_protocol::request::{Command, Query};
 use hyperspace_protocol::time::{Duration, Instant, UnixMillis};
 
@@ -81,7 +81,7 @@ async fn a_record_plays_back_to_the_same_outputs() {
     let tape = tape.0.lock().expect("whole");
     let (beginning, services) = tape.beginning.as_ref().expect("begun");
     let services = services.afresh();
-    let mut replayed = Driven::new(beginning.clone());
+    let (mut replayed, mut records) = (Driven::new(beginning.clone()), MemoryRecords::default());
     let (mut timeouts, mut frames) = (0, 0);
     for (place, (now, unix, input, outputs)) in tape.calls.iter().enumerate() {
         if let Some(Input::Publish(message)) = input {
@@ -90,32 +90,63 @@ async fn a_record_plays_back_to_the_same_outputs() {
         timeouts += u32::from(input.is_none());
         frames += u32::from(matches!(input, Some(Input::Frame { .. })));
         let mut out = Vec::new();
-        replayed.call(&services, (*now, *unix), input.clone(), &mut out);
+        replayed.call(&services, &mut records, (*now, *unix), input.clone(), &mut out);
         assert_eq!(&out, outputs, "call {place}: {input:?}");
     }
     assert!(timeouts > 5 && frames > 10, "{timeouts} timeouts, {frames} frames");
 }
 
-/// Fails when it is told to write down a publication.
-struct Full;
+/// Fails as soon as there is something to make durable.
+struct Full(MemoryRecords);
 
-impl Store for Full {
-    fn commit<'a>(&'a mut self, outputs: &'a [Output<NodeMessage>]) -> BoxFuture<'a, Result<(), StoreError>> {
-        let full = outputs.iter().any(|output| matches!(output, Output::Deliver { .. }));
-        async move { if full { Err(StoreError("the disk is full".to_owned())) } else { Ok(()) } }.boxed()
+impl Durable for Full {
+    fn is_changed(&self) -> bool {
+        self.0 != MemoryRecords::default()
+    }
+    fn commit(&mut self) -> Result<(), StoreError> {
+        Err(StoreError::Poisoned)
+    }
+}
+
+impl Records for Full {
+    fn get(&self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.get(table, key)
+    }
+    fn put(&mut self, table: Table, key: &[u8], subject: Option<&str>, value: Vec<u8>) {
+        self.0.put(table, key, subject, value);
+    }
+    fn delete(&mut self, table: Table, key: &[u8]) {
+        self.0.delete(table, key);
+    }
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.0.scan(table, prefix, after, limit)
+    }
+    fn count(&self, table: Table) -> u64 {
+        self.0.count(table)
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_released_that_was_not_written_down() {
     let mut settings = config(1);
-    settings.store = Box::new(Full);
+    settings.store = Box::new(Full(MemoryRecords::default()));
     let mut ours = Ours::with(settings).await;
     ours.handle.subscribe(TOPIC).await.expect("subscribed");
-    let published = ours.handle.publish(TOPIC, "1").await;
+    let caller = Caller { client: ClientId(1), tier: Tier::Operator, key: 0 };
+    let (created, published) = tokio::join!(
+        ours.handle.method(caller, "state.createSession", None),
+        ours.handle.publish(TOPIC, "1"),
+    );
+    assert_eq!(created.expect_err("not kept").code, Code::Internal);
     assert!(matches!(published, Err(CallError::Stopped)), "{published:?}");
     let ended = within("the end", async { ours.running.await }).await;
-    assert_eq!(ended.expect_err("the store failed").to_string(), "the store: the disk is full");
+    assert_eq!(ended.expect_err("the store failed").to_string(), StoreError::Poisoned.to_string());
     assert!(
         !std::iter::from_fn(|| ours.events.try_recv().ok())
             .any(|event| matches!(event, hyperspace_node::driver::Event::Message(_)))
