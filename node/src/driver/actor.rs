@@ -75,6 +75,8 @@ pub(super) struct Actor {
     pub(super) served: Vec<Served>,
     pub(super) queries: BTreeMap<u64, Answer<(Outcome<PeerId>, QueryStats)>>,
     pub(super) next_token: u64,
+    /// Lookups for the addresses of peers that the machine wants to be connected to.
+    pub(super) finding: BTreeMap<u64, PeerId>,
     pub(super) dials: BTreeMap<u64, Dialler>,
     pub(super) next_dial: u64,
     pub(super) bootstrap: Bootstrap,
@@ -128,8 +130,9 @@ impl Actor {
             explicit: config.explicit,
             served: config.protocols,
             queries: BTreeMap::new(),
-            // Far from the numbers that an application gives its own commands.
-            next_token: 1 << 63,
+            // Far from the numbers that an application gives its own commands; the highest bit marks the primitives' own.
+            next_token: 1 << 62,
+            finding: BTreeMap::new(),
             dials: BTreeMap::new(),
             next_dial: 0,
             bootstrap: Bootstrap { addresses: bootstrap, ..Bootstrap::default() },

@@ -1,5 +1,7 @@
 //! What an application holds of a running node.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use hyperspace_protocol::card::Card;
 use hyperspace_protocol::gossip::Version;
 use hyperspace_protocol::identity::PeerId;
@@ -230,6 +232,8 @@ pub struct Handle {
     pub(super) calls: mpsc::Sender<Call>,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) counts: Snapshot,
+    /// Has all that happened since the start, for the first that asks.
+    pub(super) first: Arc<Mutex<Option<broadcast::Receiver<Event>>>>,
 }
 
 impl Handle {
@@ -238,9 +242,10 @@ impl Handle {
         self.own
     }
 
-    /// Everything that happens from now on.
+    /// Everything that happens from now on; the first time also what happened since the start.
     pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        first.unwrap_or_else(|| self.events.subscribe())
     }
 
     /// Publishes a payload, given as JSON, in an envelope on a topic.

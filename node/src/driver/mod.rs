@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::channel::mpsc as inbox;
@@ -235,6 +235,7 @@ impl Node {
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
         check(&config.protocol)?;
+        config.net.check().map_err(StartError::Settings)?;
         let listen = addresses(&config.listen)?;
         let bootstrap = addresses(&config.bootstrap)?;
         let pair = Keypair::from_seed(*config.seed);
@@ -249,6 +250,7 @@ impl Node {
         let (to_net, orders) = mpsc::channel(ORDERS);
         let (calls, from_handles) = mpsc::channel(handle::CALLS);
         let (events, mut news) = broadcast::channel(handle::EVENTS);
+        let first = Arc::new(Mutex::new(Some(events.subscribe())));
         let swarm = Net::start(*config.seed, &listen, Arc::clone(&shared), to_driver, orders)?;
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(StartError::Random)?;
@@ -258,7 +260,7 @@ impl Node {
         let actor = actor::Actor::new(beginning, shared, ends, config, bootstrap);
         let counts = Arc::clone(&actor.snapshot);
         let running = Running { net: tokio::spawn(swarm.run()), actor: tokio::spawn(actor.run()) };
-        let handle = Handle { own, calls, events, counts };
+        let handle = Handle { own, calls, events, counts, first };
         let listening = tokio::time::timeout(LISTEN_PATIENCE, listens(&mut news, listen.len()));
         match listening.await {
             Ok(true) => Ok((handle, running)),

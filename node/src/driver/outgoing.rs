@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use hyperspace_protocol::gossip::Frame;
 use hyperspace_protocol::identity::PeerId;
-use hyperspace_protocol::kad::codec;
+use hyperspace_protocol::kad::{Key, codec};
 use hyperspace_protocol::machine::{Input, Output, PeerRef};
 use hyperspace_protocol::primitive::{AgentInput, AgentOutput};
-use hyperspace_protocol::request::{self, Protocol, Request, RequestId, Response};
+use hyperspace_protocol::request::{self, Command, Protocol, Query, Request, RequestId, Response};
 
 use super::actor::Actor;
 use super::asks::{Asker, KadNames, is_answered};
@@ -20,16 +20,15 @@ use crate::net::queue::{Class, Pushed};
 use crate::net::swarm::Order;
 use crate::net::{AskError, CARD, KAD, MEMORY, Reply, TOOL, TRAJECTORY};
 
+/// Lookups at once for peers to connect to. Our choice: a quarter of what the machine runs.
+const FINDING_MAX: usize = 16;
+
 impl Actor {
     pub(super) async fn carry_out(&mut self, output: Output<NodeMessage>) {
         match output {
             Output::Send { to, frame } => self.send(to, &frame).await,
             Output::Deliver { message } => self.tell(Event::Message(message)),
-            Output::Connect { id } => {
-                if self.peers.get(&id).is_none() && id != self.shared.services.own() {
-                    self.order(Order::Dial(id)).await;
-                }
-            }
+            Output::Connect { id } => self.connect(id).await,
             Output::Disconnect { peer } => {
                 if let Some(peer) = self.peers.of(peer) {
                     self.give_up(peer).await;
@@ -37,8 +36,27 @@ impl Actor {
             }
             Output::Request { to, id, request } => self.send_request(to, id, &request).await,
             Output::Respond { id, response, .. } => self.respond(id, &response),
-            Output::Event(event) => self.on_event(*event),
+            Output::Event(event) => self.on_event(*event).await,
             Output::Agent(output) => self.carry_out_for_agent(*output),
+        }
+    }
+
+    /// Connects to a peer. Where it is, is asked of the DHT if need be: peers offered for exchange and those whose cards
+    /// are followed are known by their ids alone.
+    async fn connect(&mut self, id: PeerId) {
+        if self.peers.get(&id).is_some() || id == self.shared.services.own() {
+            return;
+        }
+        if !self.shared.book.addresses(&id).is_empty() {
+            return self.order(Order::Dial(id)).await;
+        }
+        let sought = self.finding.values().any(|sought| *sought == id);
+        if self.driven.config().dht.is_some() && !sought && self.finding.len() < FINDING_MAX {
+            let token = self.next_token;
+            self.next_token += 1;
+            self.finding.insert(token, id);
+            let query = Query::FindNode(Key::of_peer(&id));
+            self.again.push_back(Input::Command(Box::new(Command::Query { token, query })));
         }
     }
 
@@ -191,7 +209,16 @@ impl Actor {
         }
     }
 
-    fn on_event(&mut self, event: request::Event<PeerId>) {
+    async fn on_event(&mut self, event: request::Event<PeerId>) {
+        if let request::Event::QueryDone { token, .. } | request::Event::QueryRefused { token, .. } = &event
+            && let Some(id) = self.finding.remove(token)
+        {
+            // The lookup has filled the book, or it is as before and nothing can be done.
+            if self.peers.get(&id).is_none() && !self.shared.book.addresses(&id).is_empty() {
+                self.order(Order::Dial(id)).await;
+            }
+            return;
+        }
         match event {
             request::Event::QueryDone { token, outcome, stats } => match self.queries.remove(&token) {
                 Some(answer) => drop(answer.send(Ok((outcome, stats)))),

@@ -97,6 +97,42 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// What contradicts itself in these settings, if anything.
+    ///
+    /// # Errors
+    /// A sentence that names the setting.
+    pub fn check(&self) -> Result<(), String> {
+        let positive = [
+            ("connections_max", self.connections_max),
+            ("connections_per_peer", self.connections_per_peer),
+            ("connections_per_ip", self.connections_per_ip),
+            ("queue_frames", self.queue_frames),
+            ("streams_max", self.streams_max),
+            ("offences_max", self.offences_max as usize),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{name} must be at least 1"));
+        }
+        // An envelope alone may have 60 KiB, and a queue that has no room for a frame would never send it.
+        let least = 64 * 1024;
+        for (name, value) in [("transmit_max", self.transmit_max), ("kad_bytes_max", self.kad_bytes_max)] {
+            if value < least || value > 1 << 24 {
+                return Err(format!("{name} must be {least} to 16777216, got {value}"));
+            }
+        }
+        if self.queue_bytes < self.frame_max() {
+            return Err(format!(
+                "queue_bytes must be at least {}, got {}",
+                self.frame_max(),
+                self.queue_bytes
+            ));
+        }
+        if self.stall.is_zero() || self.ping_interval.is_zero() {
+            return Err("stall and ping_interval must not be zero".to_owned());
+        }
+        Ok(())
+    }
+
     /// Longest frame of gossip: a message and what is around it.
     pub const fn frame_max(&self) -> usize {
         self.transmit_max + 1024

@@ -198,9 +198,13 @@ impl Net {
             return self.fail(caller, failures.join("; "));
         }
         let options = match (id, addresses.first()) {
-            // A second connection is of no use to the driver, unless an operator asks for one by address.
             (Some(id), _) => {
-                let condition = PeerCondition::DisconnectedAndNotDialing;
+                let condition = match caller {
+                    // A second connection is of no use to the driver.
+                    Caller::Peer(_) => PeerCondition::DisconnectedAndNotDialing,
+                    // Who is told the outcome of this very dial cannot be put off with another one's.
+                    Caller::Number(_) => PeerCondition::Disconnected,
+                };
                 DialOpts::peer_id(id).condition(condition).addresses(addresses).build()
             }
             (None, Some(first)) => DialOpts::unknown_peer_id().address(first.clone()).build(),

@@ -278,3 +278,37 @@ async fn three_nodes_in_a_row_hand_messages_on() {
         node.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_that_dial_each_other_at_once_stay_together() {
+    let (left, mut right) = (quick(1, |_| ()).await, quick(2, |_| ()).await);
+    let both = futures::future::join(
+        left.handle.connect(right.address.clone()),
+        right.handle.connect(left.address.clone()),
+    );
+    let (to_right, to_left) = within("both dials", both).await;
+    assert!(to_right.is_ok() || to_left.is_ok());
+    left.meshed(right.handle.own()).await;
+    right.meshed(left.handle.own()).await;
+    left.handle.publish(TOPIC, "1").await.expect("published");
+    assert_eq!(payload(&right.message().await), "1");
+    left.stop().await;
+    right.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_topics_than_a_stock_peer_takes_do_no_harm_to_the_first_ones() {
+    let mut ours = quick(1, |_| ()).await;
+    for n in 0..130 {
+        ours.handle.subscribe(&format!("hyperspace/tasks/{n}")).await.expect("subscribed");
+    }
+    let mut stock = Stock::start(2).await;
+    stock.subscribe(TOPIC).await;
+    stock.dial(&ours.address).await;
+    ours.meshed(stock.id).await;
+    stock.publish(TOPIC, "1").await;
+    assert_eq!(payload(&ours.message().await), "1");
+    ours.handle.publish(TOPIC, "2").await.expect("published");
+    assert_eq!(payload_of(&stock.message().await), "2");
+    ours.stop().await;
+}

@@ -96,6 +96,7 @@ async fn a_peer_that_does_not_read_is_sent_away() {
     let queue = 256 * 1024;
     let mut ours = node(|config| {
         config.net.queue_bytes = queue;
+        config.net.connections_max = 1;
         config.net.stall = std::time::Duration::from_secs(1);
     })
     .await;
@@ -120,6 +121,9 @@ async fn a_peer_that_does_not_read_is_sent_away() {
     let status = ours.handle.status().await.expect("it runs");
     assert!(status.count("net_slow") >= 1);
     assert!(worst > 0 && worst <= queue, "{worst}");
+    // Its place is free again, although it still does not read.
+    while !Puppet::connect(4, &ours.address, &[MESH], &[]).await.is_let_in().await {}
+    until("room", &ours.handle, |s| s.peers.is_empty()).await;
     ours.events = ours.handle.events();
     goes_on(&mut ours).await;
     ours.stop().await;
@@ -137,5 +141,21 @@ async fn messages_of_others_take_up_no_more_memory_than_they_may() {
     }
     until("the bound", &ours.handle, |s| s.count("net_over_budget") > 0).await;
     assert_eq!(payload(&ours.message().await), long);
+    ours.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn there_are_no_more_connections_than_there_may_be() {
+    let ours = node(|config| config.net.connections_max = 1).await;
+    let mut first = Puppet::connect(3, &ours.address, &[MESH], &[]).await;
+    let _from = first.taken().await;
+    let mut second = Puppet::connect(4, &ours.address, &[MESH], &[]).await;
+    second.closed().await;
+    let status = until("the refusal", &ours.handle, |s| s.count("net_refused") == 1).await;
+    assert_eq!(status.peers.len(), 1);
+    drop(first);
+    until("the first one's end", &ours.handle, |s| s.peers.is_empty()).await;
+    let mut third = Puppet::connect(4, &ours.address, &[MESH], &[]).await;
+    third.taken().await;
     ours.stop().await;
 }

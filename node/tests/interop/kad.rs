@@ -245,3 +245,26 @@ async fn a_card_is_fetched_from_its_peer_and_from_the_dht() {
     maker.stop().await;
     reader.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_followed_peer_is_found_by_its_id_alone() {
+    let (maker, near, mut reader) = (Ours::start(1).await, Stock::start(2).await, Ours::start(3).await);
+    maker.handle.announce(card(maker.handle.own())).await.expect("announced");
+    for node in [&maker, &reader] {
+        node.handle.connect(near.address.clone()).await.expect("connected");
+        until("the near peer in the table", &node.handle, |s| s.contacts == 1).await;
+    }
+    within("the maker in the near peer's table", async {
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(20));
+        let maker = to_libp2p(&maker.handle.own());
+        while near.run(move |s| s.behaviour_mut().kad.kbucket(maker).map_or(0, |b| b.num_entries())).await
+            == 0
+        {
+            tick.tick().await;
+        }
+    })
+    .await;
+    reader.handle.command(Command::Follow(maker.handle.own())).await.expect("followed");
+    updated(&mut reader, maker.handle.own()).await;
+    reader.stop().await;
+}

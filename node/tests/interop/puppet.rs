@@ -203,6 +203,17 @@ impl Puppet {
         within("a stream to the node", self.outbound.recv()).await.expect("connected").0
     }
 
+    /// Whether the node lets this peer in: it opens a stream, or ends the connection.
+    pub async fn is_let_in(&mut self) -> bool {
+        let either = async {
+            tokio::select! {
+                opened = self.inbound.recv() => opened.is_some(),
+                _ = self.closed.recv() => false,
+            }
+        };
+        within("a stream of the node or the end", either).await
+    }
+
     /// Waits until the node closes the connection, or refuses it.
     pub async fn closed(&mut self) {
         within("the end of the connection", self.closed.recv()).await.expect("told");

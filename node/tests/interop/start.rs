@@ -32,6 +32,8 @@ async fn what_keeps_a_node_from_starting_is_named() {
     assert!(text.starts_with("kad: "), "{text}");
     let text = refused(|config| config.protocol.gossip.mesh_degree = 0).await;
     assert!(text.contains("mesh_degree"), "{text}");
+    let text = refused(|config| config.net.queue_bytes = 1000).await;
+    assert!(text.contains("queue_bytes"), "{text}");
     // Two nodes of one user could share a port if libp2p had its way.
     let first = Ours::start(1).await;
     let text = refused(|config| config.listen = vec![first.address.to_string()]).await;
