@@ -28,6 +28,8 @@ pub struct Behaviour {
     inbox: Inbox,
     /// Every connection with its peer and IP address.
     connections: HashMap<ConnectionId, (PeerId, Option<IpAddr>)>,
+    /// Connections whose handshake is under way.
+    pending: HashMap<ConnectionId, Option<IpAddr>>,
     peers: BTreeMap<PeerId, usize>,
     ips: BTreeMap<IpAddr, usize>,
     closing: VecDeque<(libp2p::PeerId, CloseConnection)>,
@@ -53,6 +55,7 @@ impl Behaviour {
             shared,
             inbox,
             connections: HashMap::new(),
+            pending: HashMap::new(),
             peers: BTreeMap::new(),
             ips: BTreeMap::new(),
             closing: VecDeque::new(),
@@ -118,7 +121,15 @@ impl Behaviour {
         Ok(Handler::new(link, Arc::clone(&self.shared), self.inbox.clone()))
     }
 
+    /// A handshake is done, or will not be.
+    fn no_longer_pending(&mut self, conn: ConnectionId) {
+        if let Some(Some(ip)) = self.pending.remove(&conn) {
+            leave(&mut self.ips, ip);
+        }
+    }
+
     fn forget(&mut self, conn: ConnectionId) {
+        self.no_longer_pending(conn);
         let Some((peer, ip)) = self.connections.remove(&conn) else { return };
         leave(&mut self.peers, peer);
         if let Some(ip) = ip {
@@ -142,12 +153,21 @@ impl NetworkBehaviour for Behaviour {
 
     fn handle_pending_inbound_connection(
         &mut self,
-        _: ConnectionId,
+        conn: ConnectionId,
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
         // Before a handshake is paid for.
-        self.check_place(remote)
+        self.check_place(remote)?;
+        if self.pending.len() >= self.shared.settings.handshakes_max {
+            return Err(self.refuse("too many handshakes are under way"));
+        }
+        let ip = Self::counted(remote);
+        self.pending.insert(conn, ip);
+        if let Some(ip) = ip {
+            *self.ips.entry(ip).or_default() += 1;
+        }
+        Ok(())
     }
 
     fn handle_established_inbound_connection(
@@ -157,6 +177,7 @@ impl NetworkBehaviour for Behaviour {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
+        self.no_longer_pending(conn);
         self.admit(conn, peer, remote, false)
     }
 

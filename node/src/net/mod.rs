@@ -45,6 +45,8 @@ pub struct Settings {
     pub connections_per_peer: usize,
     /// Connections with one IP address, loopback apart.
     pub connections_per_ip: usize,
+    /// Handshakes of incoming connections at once. Each ends after 10 s at most.
+    pub handshakes_max: usize,
     /// Longest pubsub message; stock stacks take 64 KiB.
     pub transmit_max: usize,
     /// Frames of each kind that may wait for one connection.
@@ -79,6 +81,7 @@ impl Default for Settings {
             connections_max: 512,
             connections_per_peer: 2,
             connections_per_ip: 32,
+            handshakes_max: 128,
             transmit_max: 64 * 1024,
             queue_frames: 4096,
             queue_bytes: 4 << 20,
@@ -106,6 +109,7 @@ impl Settings {
             ("connections_max", self.connections_max),
             ("connections_per_peer", self.connections_per_peer),
             ("connections_per_ip", self.connections_per_ip),
+            ("handshakes_max", self.handshakes_max),
             ("queue_frames", self.queue_frames),
             ("streams_max", self.streams_max),
             ("offences_max", self.offences_max as usize),

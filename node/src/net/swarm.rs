@@ -197,6 +197,8 @@ impl Net {
         if addresses.is_empty() {
             return self.fail(caller, failures.join("; "));
         }
+        // From a port of its own: two nodes that dial each other at once from their listening ports would open one TCP
+        // connection with two diallers, and both handshakes fail.
         let options = match (id, addresses.first()) {
             (Some(id), _) => {
                 let condition = match caller {
@@ -205,9 +207,11 @@ impl Net {
                     // Who is told the outcome of this very dial cannot be put off with another one's.
                     Caller::Number(_) => PeerCondition::Disconnected,
                 };
-                DialOpts::peer_id(id).condition(condition).addresses(addresses).build()
+                DialOpts::peer_id(id).condition(condition).addresses(addresses).allocate_new_port().build()
             }
-            (None, Some(first)) => DialOpts::unknown_peer_id().address(first.clone()).build(),
+            (None, Some(first)) => {
+                DialOpts::unknown_peer_id().address(first.clone()).allocate_new_port().build()
+            }
             (None, None) => return,
         };
         let conn = options.connection_id();

@@ -159,3 +159,18 @@ async fn there_are_no_more_connections_than_there_may_be() {
     third.taken().await;
     ours.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_sockets_take_a_bounded_number_of_places() {
+    let mut ours = node(|config| config.net.handshakes_max = 4).await;
+    let port = ours.address.to_string().rsplit('/').next().expect("a port").parse::<u16>().expect("a number");
+    let mut sockets = Vec::new();
+    for _ in 0..10 {
+        sockets.push(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("taken by the system"));
+    }
+    until("the refusals", &ours.handle, |s| s.count("net_refused") == 6).await;
+    drop(sockets);
+    while !Puppet::connect(4, &ours.address, &[MESH], &[]).await.is_let_in().await {}
+    goes_on(&mut ours).await;
+    ours.stop().await;
+}
