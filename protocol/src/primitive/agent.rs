@@ -10,7 +10,7 @@ use super::call::{
 use super::env::{Env, Serving};
 use super::error::{Code, Error};
 use super::records::Table;
-use super::{improving, learning, memory, methods, micropayments, tool};
+use super::{guard, improving, learning, memory, methods, micropayments, tool};
 use crate::identity::PeerId;
 use crate::request::{Protocol, Query, RequestId};
 use crate::time::{Duration, Instant};
@@ -28,6 +28,7 @@ const UNDER_WAY_MAX: usize = 4096;
 /// what can be had from the records again.
 #[derive(Debug, Default)]
 pub struct Agent {
+    pub(super) guard: guard::Live,
     pub(super) tool: tool::Live,
     pub(super) memory: memory::Live,
     pub(super) learning: learning::Live,
@@ -246,7 +247,7 @@ impl Agent {
 
     fn fetched(&mut self, env: &mut Env<'_>, waiting: Waiting, id: CallId, fetched: Fetched) {
         match waiting {
-            Waiting::Guard => {}
+            Waiting::Guard => self.guard_fetched(env, id, fetched),
             Waiting::Tool => self.tool_fetched(env, id, fetched),
             Waiting::Memory => self.memory_fetched(env, id, fetched),
             Waiting::Learning => self.learning_fetched(env, id, fetched),

@@ -3,10 +3,11 @@
 //! The record is read and written whole through [`Env`], so every primitive sees what another has just changed.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::amount::Budget;
+use super::amount::{Amount, Budget};
 use super::env::Env;
-use super::error::Error;
+use super::error::{Code, Error};
 use super::params::Object;
 use super::records::Table;
 use crate::time::UnixMillis;
@@ -51,7 +52,21 @@ pub struct Session {
 impl Session {
     /// What it may still spend.
     pub const fn remaining(&self) -> Budget {
-        super::amount::Amount(self.limit.0.saturating_sub(self.consumed.0))
+        Amount(self.limit.0.saturating_sub(self.consumed.0))
+    }
+
+    /// Takes an amount from what it may still spend. The caller keeps the session.
+    ///
+    /// # Errors
+    /// [`Code::BudgetExceeded`] with `{remaining, requested, limit}`; then nothing is taken (decision P5).
+    pub fn spend(&mut self, amount: Budget) -> Result<(), Error> {
+        let remaining = self.remaining();
+        if amount > remaining {
+            let data = json!({ "remaining": remaining, "requested": amount, "limit": self.limit });
+            return Err(Error::new(Code::BudgetExceeded, Code::BudgetExceeded.name()).with(data));
+        }
+        self.consumed = Amount(self.consumed.0 + amount.0);
+        Ok(())
     }
 
     /// Whose data it is, for erasure: `metadata.subject`, else the session itself.
@@ -82,12 +97,18 @@ impl Env<'_> {
         self.records.save(Table::Session, session.id.as_bytes(), Some(&session.subject()), session);
     }
 
-    /// Arranges how a session's budget stands, for tests from outside.
+    /// Sets what a session may spend and has spent, for whoever runs the node: a session cannot raise its own budget.
     ///
     /// # Errors
-    /// If there is no such session.
-    pub fn set_budget(&mut self, session: &str, limit: Budget, consumed: Budget) -> Result<(), Error> {
-        let mut session = self.live_session(session)?;
+    /// No such session, or more is spent than the limit.
+    pub fn set_budget(&mut self, id: &str, limit: Budget, consumed: Budget) -> Result<(), Error> {
+        let mut session = self.live_session(id)?;
+        if consumed > limit {
+            return Err(Error::param(
+                "consumed",
+                format_args!("is {consumed}, must be at most the limit of {limit}"),
+            ));
+        }
         (session.limit, session.consumed) = (limit, consumed);
         self.save_session(&session);
         Ok(())

@@ -2,6 +2,8 @@
 
 mod contract;
 mod mesh;
+mod guard;
+mod recursive;
 mod state;
 mod tool;
 
