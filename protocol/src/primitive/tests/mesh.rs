@@ -10,6 +10,8 @@ pub(super) struct Mesh {
     pub(super) groups: Vec<Option<u8>>,
     /// How long every message takes.
     pub(super) latency: Duration,
+    /// One that is connected, but neither hears nor says anything.
+    pub(super) deaf: Option<usize>,
     cards: BTreeMap<PeerId, Arc<Published>>,
     follows: BTreeSet<(usize, PeerId)>,
     /// What is under way, by arrival and order.
@@ -35,6 +37,7 @@ impl Mesh {
             peers: (0..count).map(bench).collect(),
             groups: vec![Some(0); usize::from(count)],
             latency: Duration::from_millis(10),
+            deaf: None,
             cards: BTreeMap::new(),
             follows: BTreeSet::new(),
             flying: BTreeMap::new(),
@@ -170,7 +173,7 @@ impl Mesh {
     }
 
     fn arrive(&mut self, from: usize, to: usize, flying: Flying) {
-        if !self.links(from, to) {
+        if !self.links(from, to) || self.deaf == Some(to) {
             return;
         }
         let author = self.peers[from].own;

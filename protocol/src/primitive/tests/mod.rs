@@ -1,6 +1,7 @@
 //! Tests of the primitives, a file each, over one peer with a recorded surrounding.
 
 mod contract;
+mod memory;
 mod mesh;
 mod guard;
 mod recursive;
