@@ -5,7 +5,6 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use sha2::{Digest, Sha256};
 
 /// Counters of the built-in embedder (our choice).
 const DIMENSIONS: usize = 256;
@@ -31,17 +30,17 @@ impl Vector {
     /// The built-in embedding.
     pub(super) fn of(text: &str) -> Self {
         let mut sums = vec![0i32; DIMENSIONS];
-        let mut add = |feature: &str, weight: i32| {
-            let digest = Sha256::digest(feature);
-            let at = usize::from(digest[0]);
-            sums[at] += if digest[1] & 1 == 0 { weight } else { -weight };
+        let mut add = |feature: &[char], weight: i32| {
+            let hash = hash(feature);
+            let at = (hash >> 1) as usize % DIMENSIONS;
+            sums[at] += if hash & 1 == 0 { weight } else { -weight };
         };
         let text = text.to_lowercase();
         for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-            add(word, WORD);
-            let edged: Vec<char> = format!("^{word}$").chars().collect();
+            let edged: Vec<char> = ['^'].into_iter().chain(word.chars()).chain(['$']).collect();
+            add(&edged, WORD);
             for run in edged.windows(3) {
-                add(&run.iter().collect::<String>(), 1);
+                add(run, 1);
             }
         }
         Self::scaled(&sums.into_iter().map(f64::from).collect::<Vec<_>>())
@@ -84,5 +83,33 @@ impl Vector {
         let dot: i32 = pairs.map(|(left, right)| i32::from(*left) * i32::from(*right)).sum();
         let cosine = f64::from(dot) / ((self.square as f64).sqrt() * (other.square as f64).sqrt());
         cosine.clamp(0.0, 1.0)
+    }
+}
+
+/// FNV-1a over the characters, then the finisher of SplitMix64 to spread it: whoever asks can send much text, so this has
+/// to be quick, and need not withstand anybody, as who writes a text decides what it is like anyway.
+fn hash(feature: &[char]) -> u64 {
+    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
+    for char in feature {
+        hash = (hash ^ u64::from(u32::from(*char))).wrapping_mul(0x0000_0100_0000_01B3);
+    }
+    hash = (hash ^ hash >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    hash = (hash ^ hash >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    hash ^ hash >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_with_words_in_common_are_alike() {
+        let text = Vector::of("Retry with exponential backoff and jitter.");
+        let alike = |other: &str| text.similarity(&Vector::of(other));
+        assert!((alike("retry: WITH exponential backoff, and jitter") - 1.0).abs() < 1e-9);
+        assert!(alike("exponential backoffs") > alike("bread with butter"));
+        assert!(alike("bread and butter") < 0.4);
+        assert_eq!(alike(""), 0.0);
+        assert_eq!(Vector::parse(&text.text()), Some(text));
     }
 }

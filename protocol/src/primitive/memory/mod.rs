@@ -135,6 +135,8 @@ pub(super) struct Live {
     round: Option<Instant>,
     /// How far the comparison with each peer has come.
     cursors: BTreeMap<PeerId, String>,
+    /// When a peer last made us walk through all we hold: by what it published, and by what it asked (true).
+    walked: BTreeMap<(PeerId, bool), Instant>,
 }
 
 /// Something that waits for other peers.

@@ -103,6 +103,13 @@ impl Live {
         Stamp::new(self.clock.next(env.unix), env.own)
     }
 
+    /// Whether a peer may make us walk through all we hold: not again and again.
+    fn walks(&mut self, env: &Env<'_>, peer: PeerId, asked: bool) -> bool {
+        let settle = env.config.memory.settle;
+        self.walked.retain(|_, last| env.now.since(*last) < settle);
+        self.walked.insert((peer, asked), env.now).is_none()
+    }
+
     /// What is held here of what both this peer and another should hold, in the order of the ids.
     fn shared<'a>(&'a self, own: PeerId, other: &'a PeerId) -> impl Iterator<Item = (&'a str, &'a Stamp)> {
         let shapes = self.index.shapes.iter().filter(move |(_, shape)| {
@@ -215,6 +222,9 @@ impl Agent {
         }
         let own = env.own.to_string();
         let Some(range) = gossip.ranges.into_iter().find(|range| range.range == own) else { return };
+        if !self.memory.walks(env, author, false) {
+            return;
+        }
         let mut sum = Sum::default();
         for (id, stamp) in self.memory.shared(env.own, &author) {
             sum.add(id, stamp);
@@ -241,6 +251,9 @@ impl Agent {
     /// Another replica says what it holds: it gets what it lacks, and is asked for what is lacking here.
     pub(super) fn serve_sync(&mut self, env: &mut Env<'_>, from: PeerId, window: &Window) -> Tell {
         self.memory.place.changed(env);
+        if !self.memory.walks(env, from, true) {
+            return Tell::refused("too soon");
+        }
         let theirs: BTreeMap<&str, &Stamp> =
             window.held.iter().take(WINDOW_MAX).map(|(id, stamp)| (&**id, stamp)).collect();
         let (mut tell, mut room) = (Tell::default(), Tell::room());

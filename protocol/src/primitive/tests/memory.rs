@@ -233,10 +233,12 @@ fn an_outside_embedder_is_waited_for() {
     bench.config.memory.embedder = Embedder::External;
     let mut with = |method: &str, params: Value, fetched: Fetched| {
         let call = bench.start(method, params);
-        let fetch = bench.net.did.iter().rev().find_map(|did| match did {
-            Did::Fetched(fetch) => Some(fetch.clone()),
-            _ => None,
-        });
+        let fetch = bench
+            .net
+            .did
+            .iter()
+            .rev()
+            .find_map(|did| if let Did::Fetched(fetch) = did { Some(fetch.clone()) } else { None });
         let fetch = fetch.unwrap();
         assert_eq!((fetch.from, json(&fetch.body)), (Source::Embedder, json!({"input": "x"})));
         bench.run(|agent, env| agent.on_fetched(env, fetch.id, fetched));

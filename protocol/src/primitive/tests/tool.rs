@@ -21,10 +21,8 @@ fn register(bench: &mut Bench) -> String {
 
 fn executed(bench: &mut Bench) -> (CallId, Value) {
     let place = bench.net.did.iter().position(|did| matches!(did, Did::Executed(_))).expect("it is asked");
-    match bench.net.did.remove(place) {
-        Did::Executed(execute) => (execute.id, json(&execute.params)),
-        _ => panic!("it was one"),
-    }
+    let Did::Executed(execute) = bench.net.did.remove(place) else { panic!("it was one") };
+    (execute.id, json(&execute.params))
 }
 
 fn finish(bench: &mut Bench, execution: CallId, executed: Executed) {
@@ -78,10 +76,9 @@ fn the_card_has_what_is_available() {
     let mut bench = Bench::default();
     let cards = |bench: &mut Bench| {
         let did = core::mem::take(&mut bench.net.did);
-        let tools = did.into_iter().filter_map(|did| match did {
-            Did::Announced(card) => Some(card.tools.len()),
-            _ => None,
-        });
+        let tools = did
+            .into_iter()
+            .filter_map(|did| if let Did::Announced(card) = did { Some(card.tools.len()) } else { None });
         tools.collect::<Vec<_>>()
     };
     let tool = register(&mut bench);
