@@ -269,7 +269,7 @@ impl Agent {
 
     pub(super) fn memory_peer(&mut self, env: &mut Env<'_>, peer: PeerId, connected: bool) {
         self.memory.place.peer(peer, connected);
-        if self.memory.place.changed(env) {
+        if self.memory.place.changed(env) && self.memory.holds_something(env) {
             self.round_soon(env);
         }
         if connected {

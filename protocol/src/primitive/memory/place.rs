@@ -24,6 +24,8 @@ pub(super) struct Place {
     ring: Option<Ring<PeerId>>,
     /// Peers heard on the topic, which may be too far to be connected.
     heard: BTreeMap<PeerId, Instant>,
+    /// Whether the members have changed since [`Place::take_moved`] was last asked.
+    moved: bool,
 }
 
 impl Place {
@@ -54,8 +56,13 @@ impl Place {
             return false;
         }
         let ring = Ring::build(Vnodes::default(), members).expect("a set has no member twice");
-        self.ring = Some(ring);
+        self.moved |= self.ring.replace(ring).is_some();
         true
+    }
+
+    /// Whether memories may have to move since this was last asked.
+    pub(super) const fn take_moved(&mut self) -> bool {
+        core::mem::replace(&mut self.moved, false)
     }
 
     /// The first holders of a position, the primary first.
