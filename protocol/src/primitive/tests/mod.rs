@@ -5,6 +5,7 @@ mod memory;
 mod mesh;
 mod guard;
 mod recursive;
+mod micropayments;
 mod state;
 mod tool;
 
