@@ -119,6 +119,8 @@ impl Default for Config {
 /// What is under way, and what a search looks at.
 #[derive(Debug, Default)]
 pub(super) struct Live {
+    /// Whether replicas count as unable to take memories, for tests from outside.
+    pub(super) failing: bool,
     clock: record::Clock,
     index: held::Index,
     place: place::Place,

@@ -58,11 +58,20 @@ fn required(quorum: Quorum, replicas: usize) -> usize {
     }
 }
 
+fn failed(required: usize, achieved: usize) -> Error {
+    let text = format!("{achieved} of {required} replicas hold it");
+    Error::new(Code::ReplicationFailed, text).with(json!({ "required": required, "achieved": achieved }))
+}
+
 impl Agent {
     /// Brings an entry to where it belongs, and answers the call when enough hold it.
     pub(super) fn write(&mut self, env: &mut Env<'_>, call: CallId, kind: Kind, entry: Entry) {
         let at = Position::of(entry.id().as_bytes());
         let replicas = self.memory.place.replicas(env, at);
+        if self.memory.failing && kind == Kind::Store {
+            let required = required(env.config.memory.quorum, replicas.len());
+            return methods::answer(env, call, Err(failed(required, 0)));
+        }
         // A deletion goes wherever a copy may be.
         let targets = if kind == Kind::Delete { self.memory.place.near(env, at) } else { replicas.clone() };
         let mut write = Write {
@@ -99,10 +108,7 @@ impl Agent {
         }
         if let Some(call) = write.call.take() {
             write.failed = true;
-            let text = format!("{} of {} replicas hold it", write.achieved, write.required);
-            let error = Error::new(Code::ReplicationFailed, text)
-                .with(json!({ "required": write.required, "achieved": write.achieved }));
-            methods::answer(env, call, Err(error));
+            methods::answer(env, call, Err(failed(write.required, write.achieved)));
             if write.kind == Kind::Store {
                 self.undo(env, write);
             }
