@@ -253,14 +253,14 @@ fn a_binding_takes_both_keys() {
         Binding { peer_sig: stolen.peer_sig, ..binding.clone() },
         Binding { address_sig: stolen.address_sig, ..binding.clone() },
         Binding { address: stolen.address, address_sig: stolen.address_sig, ..binding.clone() },
-        Binding { peer_id: "x".to_owned(), ..binding.clone() },
+        Binding { peer_id: "x".to_owned(), ..binding },
     ] {
         assert_eq!(wrong.verify(), None, "{wrong:?}");
     }
 }
 
 const TERMS: fn() -> ChannelTerms =
-    || ChannelTerms { id: [9; 32], payer: payer(), chain: SEPOLIA, deposit: 100, grace: channel::GRACE };
+    || ChannelTerms { id: [9; 32], payer: payer(), chain: SEPOLIA, deposit: 100, grace: GRACE };
 
 fn voucher(nonce: u64, cumulative: u128) -> SignedVoucher {
     let voucher = ChannelVoucher { channel_id: [9; 32], nonce, cumulative, memo_hash: memo_hash("") };

@@ -15,7 +15,7 @@ use crate::primitive::error::{Code, Error};
 use crate::primitive::method::{Access, Method};
 use crate::primitive::params::{Name, Note};
 use crate::primitive::records::Table;
-use crate::time::{Duration, UnixMillis};
+use crate::time::UnixMillis;
 
 /// The delay of x402's `batch-settlement` that we ask for: its shortest, in seconds.
 const WITHDRAW_DELAY: u64 = 900;
@@ -328,7 +328,8 @@ impl Method for Challenge {
         let canonical = serde_json_canonicalizer::to_vec(&challenge).expect("plain data");
         let id = keccak256(&canonical);
         challenge.challenge_id = Some(Hex(id).to_string());
-        let expires = UnixMillis(issued.expires * 1000).plus(Duration::from_millis(1));
+        // It can be paid throughout its last second.
+        let expires = UnixMillis((issued.expires + 1) * 1000);
         agent.micropayments.keep(env, Kind::Challenge, &id, expires, &issued);
         if let Some(terms) = issued.terms().filter(|_| usdc > 0) {
             env.records.put(Table::Receipt, &[&terms[..], &id].concat(), None, Vec::new());

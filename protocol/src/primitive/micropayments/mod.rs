@@ -257,10 +257,9 @@ impl Money {
     /// For an error's data: a number if the value type keeps it exactly, else text.
     fn value(self) -> Value {
         let text = self.to_string();
-        match serde_json::from_str::<Value>(&text) {
-            Ok(number) if number.to_string() == text => number,
-            _ => Value::String(text),
-        }
+        let number: Value = serde_json::from_str(&text).expect("a decimal is JSON");
+        let kept = Decimal::new(&number.to_string()).and_then(|kept| kept.units(self.digits));
+        if kept == Ok(self.units) { number } else { Value::String(text) }
     }
 }
 
