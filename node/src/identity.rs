@@ -4,10 +4,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use hyperspace_protocol::payment::Key;
 use zeroize::Zeroizing;
 
-/// The key's file in the data folder.
+/// The file of the Ed25519 key in the data folder.
 pub const FILE: &str = "identity.key";
+
+/// The file of the secp256k1 key that payments are signed with.
+pub const WALLET: &str = "wallet.key";
 
 /// Bytes of the secret, the "seed" of RFC 8032.
 pub const SEED_LEN: usize = 32;
@@ -44,12 +48,26 @@ pub enum IdentityError {
     Random(getrandom::Error),
 }
 
-/// Reads the key in the data folder, or makes one if there is none. The folder is made if need be.
+/// Reads the Ed25519 key in the data folder, or makes one if there is none. The folder is made if need be.
 ///
 /// # Errors
 /// See [`IdentityError`]; a file that is there is never replaced.
 pub fn load_or_create(folder: &Path) -> Result<Zeroizing<[u8; SEED_LEN]>, IdentityError> {
-    let path = folder.join(FILE);
+    load_or_create_in(folder, FILE)
+}
+
+/// Reads the secret of the secp256k1 key in the data folder, or makes one if there is none.
+///
+/// # Errors
+/// See [`IdentityError`]; a file that is there is never replaced.
+pub fn wallet(folder: &Path) -> Result<Key, IdentityError> {
+    let secret = load_or_create_in(folder, WALLET)?;
+    // Random bytes are no key once in 2^128 times.
+    Key::from_secret(&secret).ok_or_else(|| IdentityError::Length { path: folder.join(WALLET) })
+}
+
+fn load_or_create_in(folder: &Path, file: &str) -> Result<Zeroizing<[u8; SEED_LEN]>, IdentityError> {
+    let path = folder.join(file);
     let failed = |error| IdentityError::Io { path: path.clone(), error };
     match File::open(&path) {
         Ok(file) => read(file, &path),
@@ -75,7 +93,8 @@ fn read(file: File, path: &Path) -> Result<Zeroizing<[u8; SEED_LEN]>, IdentityEr
 fn create(folder: &Path, path: &Path) -> Result<Zeroizing<[u8; SEED_LEN]>, IdentityError> {
     let mut seed = Zeroizing::new([0; SEED_LEN]);
     getrandom::fill(&mut seed[..]).map_err(IdentityError::Random)?;
-    let draft = folder.join(format!("{FILE}.{}", std::process::id()));
+    let draft =
+        folder.join(format!("{}.{}", path.file_name().unwrap_or_default().display(), std::process::id()));
     let failed = |error| IdentityError::Io { path: draft.clone(), error };
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);

@@ -100,7 +100,12 @@ impl OutsideConfig {
     }
 
     /// Tells the primitives which services there are.
-    pub const fn tell(&self, _config: &mut primitive::Config) {}
+    pub const fn tell(&self, config: &mut primitive::Config) {
+        if self.embedder.is_some() {
+            config.memory.embedder = primitive::memory::Embedder::External;
+        }
+        config.guard.classifier = self.classifier.is_some();
+    }
 }
 
 impl Outside {

@@ -102,6 +102,7 @@ pub async fn serve(
     crypto_provider();
     let store = Store::open(&settings.data, &settings.unlock)?;
     let seed = identity::load_or_create(&settings.data)?;
+    let wallet = identity::wallet(&settings.data)?;
     let server = Server::bind(settings.rpc)?;
     let outside = Arc::new(Outside::new(&settings.outside)?);
     let token_key = derived(&seed, "session tokens");
@@ -110,6 +111,7 @@ pub async fn serve(
     config.bootstrap = settings.bootstrap;
     config.protocol = settings.protocol;
     config.protocol.primitives.token_key = token_key;
+    config.protocol.primitives.micropayments.key = Some(wallet);
     settings.outside.tell(&mut config.protocol.primitives);
     config.store = Box::new(store);
     config.effects = Arc::new(Reach { clients: server.clients(), outside });

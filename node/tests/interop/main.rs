@@ -7,6 +7,7 @@
 mod gossip;
 mod hostile;
 mod kad;
+mod mesh;
 mod puppet;
 mod record;
 mod start;

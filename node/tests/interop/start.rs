@@ -73,17 +73,17 @@ async fn bootstrap_peers_are_found_by_name_and_their_absence_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_application_s_own_protocol_is_data() {
     let echo = Served {
-        name: "/hyperspace/tool/1".to_owned(),
+        name: "/example/echo/1".to_owned(),
         serve: Some(Arc::new(|peer, body: Vec<u8>| {
             async move { (body != b"no").then(|| [peer.to_string().as_bytes(), &body].concat()) }.boxed()
         })),
     };
-    let asks = Served { name: "/hyperspace/tool/1".to_owned(), serve: None };
+    let asks = Served { name: "/example/echo/1".to_owned(), serve: None };
     let (mut server, mut client) = (config(1), config(2));
     server.protocols = vec![echo];
     client.protocols = vec![asks];
     let (server, client) = (Ours::with(server).await, Ours::with(client).await);
-    let ask = |body: &[u8]| client.handle.ask(id_of(1), "/hyperspace/tool/1", body.to_vec());
+    let ask = |body: &[u8]| client.handle.ask(id_of(1), "/example/echo/1", body.to_vec());
     let error = ask(b"x").await.expect_err("not connected, and no address known");
     assert!(matches!(error, CallError::Ask(AskError::Unreachable)), "{error}");
     client.handle.connect(server.address.clone()).await.expect("connected");
@@ -93,7 +93,7 @@ async fn an_application_s_own_protocol_is_data() {
     assert_eq!(within("an answer", ask(&long)).await.expect("answered").len(), 900_052);
     let error = within("an answer", ask(b"no")).await.expect_err("refused");
     assert!(matches!(error, CallError::Ask(AskError::Refused)), "{error}");
-    let error = server.handle.ask(id_of(2), "/hyperspace/tool/1", vec![]).await.expect_err("asked only");
+    let error = server.handle.ask(id_of(2), "/example/echo/1", vec![]).await.expect_err("asked only");
     assert!(matches!(error, CallError::Ask(AskError::Unsupported)), "{error}");
     let error = client.handle.ask(id_of(1), "/hyperspace/none/1", vec![]).await.expect_err("unknown");
     assert!(matches!(error, CallError::UnknownProtocol), "{error}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
 /// How bad a finding is, from which a preset decides whether it blocks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -137,10 +137,12 @@ pub(super) fn look(text: &str, flags: &mut BTreeSet<String>) {
     } else {
         text
     };
-    for index in SET.matches(text) {
+    for index in SET.matches(text.as_bytes()) {
         let rule = &RULES[index];
         let real = match (&CHECKED[index], rule.check) {
-            (Some(regex), Some(check)) => regex.find_iter(text).any(|found| check(found.as_str())),
+            (Some(regex), Some(check)) => regex
+                .find_iter(text.as_bytes())
+                .any(|found| check(&String::from_utf8_lossy(found.as_bytes()))),
             _ => true,
         };
         if real && !flags.contains(rule.flag) {

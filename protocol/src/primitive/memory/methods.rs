@@ -129,6 +129,7 @@ impl Method for Store {
         if self.metadata.as_ref().is_some_and(|metadata| metadata.get().len() > METADATA_MAX) {
             return Err(Error::param("metadata", format!("must have at most {METADATA_MAX} bytes")));
         }
+        env.refuse_unsafe(&self.content.to_string().into())?;
         let id = env.fresh_id(Table::Memory, "mem-", 12);
         let memory = Memory {
             id: Name::new(id).expect("it is short"),

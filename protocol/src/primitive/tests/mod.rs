@@ -1,11 +1,11 @@
 //! Tests of the primitives, a file each, over one peer with a recorded surrounding.
 
 mod contract;
+mod guard;
 mod memory;
 mod mesh;
-mod guard;
-mod recursive;
 mod micropayments;
+mod recursive;
 mod state;
 mod tool;
 

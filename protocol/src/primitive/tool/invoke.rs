@@ -224,8 +224,9 @@ impl Agent {
         session_id: Option<Name>,
         waiter: Waiter,
     ) -> Result<(), Error> {
-        schema::validate(&tool.schema.input, &Json::of(&params))
+        schema::validate(env, &tool.schema.input, &Json::of(&params))
             .map_err(|problem| Error::param("params", problem))?;
+        env.refuse_unsafe(&params.members().into())?;
         let asking = match waiter {
             Waiter::Call(_) => env.own,
             Waiter::Peer(peer, _) => peer,
@@ -254,7 +255,7 @@ impl Agent {
         let outcome = match register::load(env, &running.tool) {
             Some(mut tool) => {
                 let checked = outcome.and_then(|output| {
-                    let fits = schema::validate(&tool.schema.output, &output);
+                    let fits = schema::validate(env, &tool.schema.output, &output);
                     fits.map(|()| output).map_err(|problem| {
                         failed("the tool's result does not fit its schema", json!(problem))
                     })

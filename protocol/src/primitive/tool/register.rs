@@ -139,9 +139,9 @@ pub struct Registered {
 }
 
 impl Register {
-    fn check(&self) -> Result<(), Error> {
-        schema::check(&self.schema.input).map_err(|problem| Error::param("schema.input", problem))?;
-        schema::check(&self.schema.output).map_err(|problem| Error::param("schema.output", problem))?;
+    fn check(&self, env: &Env<'_>) -> Result<(), Error> {
+        schema::check(env, &self.schema.input).map_err(|problem| Error::param("schema.input", problem))?;
+        schema::check(env, &self.schema.output).map_err(|problem| Error::param("schema.output", problem))?;
         if self.capabilities.len() > TAGS_MAX {
             return Err(Error::param("capabilities", format!("has more than {TAGS_MAX} elements")));
         }
@@ -165,7 +165,7 @@ impl Method for Register {
         env: &mut Env<'_>,
         serving: Serving<'_>,
     ) -> Result<Reply<Registered>, Error> {
-        self.check()?;
+        self.check(env)?;
         let mut tools = all(env);
         let owner = serving.caller.key;
         let before = tools.iter().position(|tool| *tool.name == *self.name).map(|at| tools.remove(at));
