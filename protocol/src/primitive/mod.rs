@@ -23,6 +23,7 @@ mod openrpc;
 mod params;
 mod records;
 pub mod recursive;
+pub mod redact;
 mod sessions;
 pub mod state;
 #[cfg(test)]

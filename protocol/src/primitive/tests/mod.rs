@@ -6,6 +6,7 @@ mod memory;
 mod mesh;
 mod micropayments;
 mod recursive;
+mod redact;
 mod state;
 mod tool;
 
