@@ -16,6 +16,7 @@ mod error;
 pub mod guard;
 pub mod improving;
 pub mod learning;
+mod likeness;
 pub mod memory;
 mod method;
 pub mod micropayments;

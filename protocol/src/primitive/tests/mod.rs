@@ -6,6 +6,7 @@ mod memory;
 mod mesh;
 mod micropayments;
 mod recursive;
+mod improving;
 mod redact;
 mod state;
 mod tool;
