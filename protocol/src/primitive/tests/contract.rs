@@ -16,6 +16,9 @@ fn schema(entry: &Entry) -> Value {
 
 /// A value that fits a schema, as far as our own schemas go.
 fn sample(schema: &Value) -> Value {
+    if let Some(only) = schema.get("const") {
+        return only.clone();
+    }
     if let Some(choice) = schema.get("enum").and_then(Value::as_array) {
         return choice[0].clone();
     }

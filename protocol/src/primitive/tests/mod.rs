@@ -7,6 +7,7 @@ mod mesh;
 mod micropayments;
 mod recursive;
 mod improving;
+mod learning;
 mod redact;
 mod state;
 mod tool;
