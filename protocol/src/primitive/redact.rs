@@ -255,9 +255,13 @@ fn card(found: &str) -> Option<usize> {
             .iter()
             .rev()
             .enumerate()
-            .map(|(place, digit)| if place % 2 == 0 { *digit } else { digit * 2 / 10 + digit * 2 % 10 })
+            .map(
+                |(place, digit)| {
+                    if place.is_multiple_of(2) { *digit } else { digit * 2 / 10 + digit * 2 % 10 }
+                },
+            )
             .sum();
-        sum % 10 == 0
+        sum.is_multiple_of(10)
     })
 }
 

@@ -140,8 +140,8 @@ pub(super) struct Trajectory {
     pub(super) feedback: Option<String>,
 }
 
-/// How much the reward that an author claims counts against outcomes of own runs, in runs. From the design notes of the
-/// project on the exemplar curation of arXiv:2505.00234; the paper's own prior is not published.
+/// How much the reward that an author claims counts against outcomes of own runs, in runs. Our choice: the exemplar
+/// curation of arXiv:2505.00234 weighs by retrieval too, but gives no prior.
 const PRIOR: f64 = 3.0;
 
 /// What is kept in memory of each record.

@@ -12,7 +12,7 @@ use super::Strategy;
 use super::library::{Held, Key, Library, State, Trajectory, Weights};
 use crate::identity::PeerId;
 
-/// What relevance and likeness to those chosen count (design notes of the project; the usual choice for this method).
+/// What relevance and likeness to those chosen count (our choice; usual for this method).
 const RELEVANCE: f64 = 0.7;
 const LIKENESS: f64 = 0.3;
 /// Of how many, the best by relevance, the choice is made (our choice).

@@ -147,7 +147,8 @@ impl Bullet {
     }
 
     /// Whether it has done more harm than good: of five uses or more less than 0.4 by the score, or three more harmful
-    /// than helpful (design notes of the project, after the "problematic" bullets of ACE, arXiv:2510.04618).
+    /// than helpful (our choice, after
+    /// the "problematic" bullets of ACE, arXiv:2510.04618).
     fn is_bad(&self) -> bool {
         let (helpful, harmful) = (self.helpful(), self.harmful());
         let (over, under) = self.fraction();

@@ -5,7 +5,7 @@
 //! 4. `cal`: a step that takes far longer than its tool usually does, or most of the run. 5. `fbk`: what people said.
 //! 6. `str`: where good and bad runs part.
 //!
-//! The numbers are those of the design notes of the project; only whole numbers are compared.
+//! The numbers are our choice; only whole numbers are compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -294,7 +294,7 @@ fn slow_step(past: &Past, execution: &Execution) -> Option<(Section, String)> {
     let total: u64 = timed.iter().map(|(_, duration)| duration).sum();
     let slower = timed.iter().find_map(|(step, duration)| {
         let median = past.median(tool(step))?;
-        (*duration > 3 * median).then(|| (step, median))
+        (*duration > 3 * median).then_some((step, median))
     });
     if let Some((step, median)) = slower {
         return Some((

@@ -30,12 +30,12 @@ fn bench(number: u8) -> Bench {
 /// What a bench published on a topic since the last time.
 fn published(bench: &mut Bench, on: &Topic) -> Vec<Value> {
     let mut found = Vec::new();
-    bench.net.did.retain(|did| match did {
-        Did::Published(topic, d) if topic == on => {
+    bench.net.did.retain(|did| {
+        let Did::Published(topic, d) = did else { return true };
+        if topic == on {
             found.push(d.clone());
-            false
         }
-        _ => true,
+        topic != on
     });
     found
 }
