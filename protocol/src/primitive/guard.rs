@@ -64,9 +64,10 @@ impl Default for Config {
             schema_max: 64 << 10,
             schema_levels: 64,
             patterns_max: 64,
-            pattern_size: 128 << 10,
+            // Enough for `.{1,255}`, which needs more than a quarter of a megabyte.
+            pattern_size: 512 << 10,
             data_max: 1 << 20,
-            // Well below a second.
+            // Below a second: the worst found took a quarter of one.
             work_max: 1_000_000,
             // Half a megabyte of stack, of the two that a thread usually has.
             depth_max: 256,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
 /// How bad a finding is, from which a preset decides whether it blocks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -64,11 +64,11 @@ const RULES: &[Rule] = &[
     harmful("password", r"\b[a-z][a-z0-9+.-]{1,15}://[0-9a-z._-]{1,64}:[0-9a-z!$%&*+_~-]{4,64}@[0-9a-z.-]+"),
     harmful(
         "destructive-command",
-        r"\brm\s+(-[a-z-]+\s+)*-[a-z]*(rf|fr)[a-z]*\s+(--no-preserve-root\s+)?(/|~|\$home)",
+        r"\brm\s+(-[a-z-]+\s+)*-[a-z]*(rf|fr)[a-z]*\s+(--no-preserve-root\s+)?(/|~|\$home)/?\*?(\s|;|&|$)",
     ),
     harmful(
         "destructive-command",
-        r":\(\)\s*\{\s*:\s*\|\s*:\s*&\s*\}\s*;\s*:|\bmkfs(\.[a-z0-9]+)?\s+/dev/|\bdd\s+if=\S{1,64}\s+of=/dev/",
+        r":\(\)\s*\{\s*:\s*\|\s*:\s*&\s*\}\s*;\s*:|\bmkfs(\.[a-z0-9]+)?\s+/dev/|\bdd\s+if=[!-~]{1,64}\s+of=/dev/",
     ),
     harmful(
         "destructive-command",
@@ -98,15 +98,18 @@ fn luhn(text: &str) -> bool {
         .enumerate()
         .map(|(place, digit)| if place % 2 == 0 { digit } else { digit * 2 / 10 + digit * 2 % 10 })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
-/// Whether the check digits of ISO 13616 are right.
+/// Whether the text begins with the right check digits of ISO 13616; words may follow that the pattern cannot tell apart.
 fn iban(text: &str) -> bool {
-    let text: Vec<char> = text.chars().filter(|c| *c != ' ').collect();
-    let Some((head, rest)) = text.split_at_checked(4) else { return false };
-    let rest = rest.iter().chain(head).filter_map(|c| c.to_digit(36));
-    rest.fold(0, |sum, digit| (sum * if digit > 9 { 100 } else { 10 } + digit) % 97) == 1
+    let ends = text.match_indices(' ').map(|(end, _)| end).chain([text.len()]);
+    ends.map(|end| text[..end].replace(' ', "")).any(|text| {
+        let Some((head, rest)) = text.split_at_checked(4) else { return false };
+        let digits = rest.chars().chain(head.chars()).filter_map(|c| c.to_digit(36));
+        let rest = digits.fold(0, |sum, digit| (sum * if digit > 9 { 100 } else { 10 } + digit) % 97);
+        text.len() >= 15 && rest == 1
+    })
 }
 
 static SET: LazyLock<RegexSet> = LazyLock::new(|| {
@@ -137,12 +140,10 @@ pub(super) fn look(text: &str, flags: &mut BTreeSet<String>) {
     } else {
         text
     };
-    for index in SET.matches(text.as_bytes()) {
+    for index in SET.matches(text) {
         let rule = &RULES[index];
         let real = match (&CHECKED[index], rule.check) {
-            (Some(regex), Some(check)) => regex
-                .find_iter(text.as_bytes())
-                .any(|found| check(&String::from_utf8_lossy(found.as_bytes()))),
+            (Some(regex), Some(check)) => regex.find_iter(text).any(|found| check(found.as_str())),
             _ => true,
         };
         if real && !flags.contains(rule.flag) {

@@ -23,6 +23,8 @@ pub(super) const METASCHEMAS: [&str; 4] = [
     "http://json-schema.org/draft-06/schema",
 ];
 
+const TOO_MUCH: &str = "would be too much work for this data";
+
 /// How often a pair comes up, in units of about one keyword applied to one value.
 #[derive(Clone, Copy, Default)]
 struct Cost {
@@ -34,6 +36,19 @@ struct Cost {
     errors: u64,
 }
 
+/// How a keyword applies another schema.
+#[derive(Clone, Copy)]
+enum How {
+    /// To the same value, as part of its own verdict.
+    Here,
+    /// To the same value, to see whether it fits: that is asked again before anything else is.
+    Tried,
+    /// To a value within this one.
+    Within,
+    /// To a value within this one, to see whether it fits.
+    TriedWithin,
+}
+
 /// Adds up.
 pub(super) struct Work<'a> {
     root: &'a Value,
@@ -42,7 +57,8 @@ pub(super) struct Work<'a> {
     sizes: BTreeMap<*const Value, u64>,
     /// `None` while a pair is being added up: a pair that leads to itself goes on forever.
     pairs: BTreeMap<(*const Value, *const Value), Option<Cost>>,
-    pairs_max: u64,
+    steps: u64,
+    work_max: u64,
     depth_max: usize,
 }
 
@@ -50,16 +66,16 @@ pub(super) struct Work<'a> {
 static NAME: Value = Value::String(String::new());
 
 impl<'a> Work<'a> {
-    /// For one schema. More than `pairs_max` pairs, or schemas more than `depth_max` deep in each other, are too much.
-    pub(super) fn new(root: &'a Value, pairs_max: u64, depth_max: usize) -> Self {
-        let sizes = BTreeMap::new();
+    /// For one schema. More than `work_max` units, or schemas more than `depth_max` deep in each other, are too much.
+    pub(super) fn new(root: &'a Value, work_max: u64, depth_max: usize) -> Self {
         let mut work = Self {
             root,
             anchors: BTreeMap::new(),
             patterns: 0,
-            sizes,
+            sizes: BTreeMap::new(),
             pairs: BTreeMap::new(),
-            pairs_max,
+            steps: 0,
+            work_max,
             depth_max,
         };
         work.survey(root);
@@ -98,12 +114,14 @@ impl<'a> Work<'a> {
         self.patterns
     }
 
-    /// The work of validating `data`, and of saying what is wrong with it.
+    /// Checks that it is not too much to validate `data` and to say what is wrong with it.
     ///
     /// # Errors
     /// What makes it endless or too much.
-    pub(super) fn of(&mut self, data: &Value) -> Result<u64, String> {
-        Ok(self.pair(self.root, data, 0)?.errors)
+    pub(super) fn bound(&mut self, data: &Value) -> Result<(), String> {
+        let cost = self.pair(self.root, data, 0)?;
+        let work = cost.verdict.saturating_add(cost.errors);
+        if work > self.work_max { Err(TOO_MUCH.to_owned()) } else { Ok(()) }
     }
 
     /// What a reference within the document refers to.
@@ -125,16 +143,13 @@ impl<'a> Work<'a> {
             Some(None) => return Err("refers to itself without end".to_owned()),
             None => {}
         }
-        if self.pairs.len() as u64 >= self.pairs_max {
-            return Err("would be too much work for this data".to_owned());
-        }
         if depth >= self.depth_max {
             return Err(format!("goes more than {} schemas deep for this data", self.depth_max));
         }
         self.pairs.insert(key, None);
         let mut sum = Cost::default();
         for (keyword, argument) in keywords {
-            self.keyword(keyword, argument, data, depth + 1, &mut sum)?;
+            self.keyword((keyword, argument), keywords, data, depth + 1, &mut sum)?;
         }
         let own = self.own(keywords, data);
         let unevaluated =
@@ -153,58 +168,89 @@ impl<'a> Work<'a> {
     /// Adds what a keyword has other schemas do.
     fn keyword(
         &mut self,
-        keyword: &str,
-        argument: &'a Value,
+        (keyword, argument): (&str, &'a Value),
+        beside: &Map<String, Value>,
         data: &Value,
         depth: usize,
         sum: &mut Cost,
     ) -> Result<(), String> {
+        let mut add = |how, schema, value| self.add(how, schema, value, depth, sum);
+        let named = beside.get("properties").and_then(Value::as_object);
+        let unnamed = |name: &String| !named.is_some_and(|named| named.contains_key(name));
         match (keyword, argument, data) {
             ("$ref" | "$dynamicRef" | "$recursiveRef", Value::String(reference), _) => {
-                let Some(target) = self.target(reference) else {
+                match self.target(reference) {
+                    Some(target) => self.add(How::Here, target, data, depth, sum),
                     // Only a metaschema is outside the document and was let through.
-                    return self.metaschema(data, depth, sum);
-                };
-                self.add(target, data, depth, sum)
+                    None => self.metaschema(data, depth, sum),
+                }
             }
-            ("not" | "if" | "then" | "else", schema, _) => self.add(schema, data, depth, sum),
-            ("allOf" | "anyOf" | "oneOf", Value::Array(schemas), _) => {
-                schemas.iter().try_for_each(|schema| self.add(schema, data, depth, sum))
+            ("then" | "else", schema, _) => add(How::Here, schema, data),
+            ("not" | "if", schema, _) => add(How::Tried, schema, data),
+            ("allOf", Value::Array(schemas), _) => {
+                schemas.iter().try_for_each(|schema| add(How::Here, schema, data))
+            }
+            ("anyOf" | "oneOf", Value::Array(schemas), _) => {
+                schemas.iter().try_for_each(|schema| add(How::Tried, schema, data))
             }
             ("dependentSchemas" | "dependencies", Value::Object(schemas), Value::Object(_)) => {
-                schemas.values().try_for_each(|schema| self.add(schema, data, depth, sum))
+                schemas.values().try_for_each(|schema| add(How::Here, schema, data))
             }
             ("properties", Value::Object(schemas), Value::Object(members)) => {
                 let mut both = schemas.iter().filter_map(|(name, schema)| Some((schema, members.get(name)?)));
-                both.try_for_each(|(schema, value)| self.add(schema, value, depth, sum))
+                both.try_for_each(|(schema, value)| add(How::Within, schema, value))
             }
             ("patternProperties", Value::Object(schemas), Value::Object(members)) => {
                 let mut both = schemas.values().flat_map(|schema| members.values().map(move |v| (schema, v)));
-                both.try_for_each(|(schema, value)| self.add(schema, value, depth, sum))
+                both.try_for_each(|(schema, value)| add(How::Within, schema, value))
             }
             ("additionalProperties" | "unevaluatedProperties", schema, Value::Object(members)) => {
-                members.values().try_for_each(|value| self.add(schema, value, depth, sum))
+                let how = if keyword == "additionalProperties" { How::Within } else { How::TriedWithin };
+                let mut others = members.iter().filter(|(name, _)| unnamed(name));
+                others.try_for_each(|(_, value)| add(how, schema, value))
             }
             ("propertyNames", schema, Value::Object(members)) => {
-                members.keys().try_for_each(|_| self.add(schema, &NAME, depth, sum))
+                members.keys().try_for_each(|_| add(How::Within, schema, &NAME))
             }
             ("prefixItems" | "items", Value::Array(schemas), Value::Array(items)) => {
-                schemas.iter().zip(items).try_for_each(|(schema, item)| self.add(schema, item, depth, sum))
+                schemas.iter().zip(items).try_for_each(|(schema, item)| add(How::Within, schema, item))
             }
-            ("items" | "additionalItems" | "unevaluatedItems" | "contains", schema, Value::Array(items)) => {
-                items.iter().try_for_each(|item| self.add(schema, item, depth, sum))
+            ("items" | "additionalItems", schema, Value::Array(items)) => {
+                let first = if keyword == "items" { "prefixItems" } else { "items" };
+                let placed = beside.get(first).and_then(Value::as_array).map_or(0, Vec::len);
+                items.iter().skip(placed).try_for_each(|item| add(How::Within, schema, item))
+            }
+            ("unevaluatedItems" | "contains", schema, Value::Array(items)) => {
+                items.iter().try_for_each(|item| add(How::TriedWithin, schema, item))
             }
             _ => Ok(()),
         }
     }
 
-    fn add(&mut self, schema: &'a Value, data: &Value, depth: usize, sum: &mut Cost) -> Result<(), String> {
-        let cost = self.pair(schema, data, depth)?;
-        // Whether an alternative fits is asked before what it marks or what is wrong with it, and for `if` by both branches.
-        let twice = cost.verdict.saturating_mul(2);
-        sum.verdict = sum.verdict.saturating_add(cost.verdict);
-        sum.marks = sum.marks.saturating_add(twice).saturating_add(cost.marks);
-        sum.errors = sum.errors.saturating_add(twice).saturating_add(cost.errors);
+    fn add(
+        &mut self,
+        how: How,
+        schema: &'a Value,
+        data: &Value,
+        depth: usize,
+        sum: &mut Cost,
+    ) -> Result<(), String> {
+        // Each step is part of the work, so it is not more work to count them.
+        self.steps += 1;
+        if self.steps > self.work_max {
+            return Err(TOO_MUCH.to_owned());
+        }
+        let Cost { verdict, marks, errors } = self.pair(schema, data, depth)?;
+        let twice = verdict.saturating_mul(2);
+        let (marks, errors) = match how {
+            How::Here => (verdict.saturating_add(marks), errors),
+            How::Tried => (twice.saturating_add(marks), twice.saturating_add(errors)),
+            How::Within => (0, errors),
+            How::TriedWithin => (verdict, twice),
+        };
+        sum.verdict = sum.verdict.saturating_add(verdict);
+        sum.marks = sum.marks.saturating_add(marks);
+        sum.errors = sum.errors.saturating_add(errors);
         Ok(())
     }
 
@@ -222,10 +268,6 @@ impl<'a> Work<'a> {
     /// What the keywords do by themselves.
     fn own(&mut self, keywords: &Map<String, Value>, data: &Value) -> u64 {
         let mut own = 1 + keywords.len() as u64;
-        let names = match data {
-            Value::Object(members) => members.keys().map(|name| 1 + name.len() as u64).sum(),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => 0,
-        };
         for (keyword, argument) in keywords {
             own = own.saturating_add(match (&keyword[..], argument, data) {
                 ("enum" | "const" | "required" | "dependentRequired" | "type", argument, _) => {
@@ -234,11 +276,11 @@ impl<'a> Work<'a> {
                 ("properties", Value::Object(schemas), _) => schemas.len() as u64,
                 ("pattern", _, Value::String(text)) => PATTERN_BYTE * text.len() as u64,
                 (_, _, Value::String(text)) => text.len() as u64 / 8,
-                ("patternProperties", Value::Object(patterns), Value::Object(_)) => {
-                    PATTERN_BYTE.saturating_mul(names).saturating_mul(patterns.len() as u64)
+                ("patternProperties", Value::Object(patterns), Value::Object(members)) => {
+                    PATTERN_BYTE.saturating_mul(names(members)).saturating_mul(patterns.len() as u64)
                 }
-                ("propertyNames", _, Value::Object(_)) => {
-                    PATTERN_BYTE.saturating_mul(names).saturating_mul(self.patterns + 1)
+                ("propertyNames", _, Value::Object(members)) => {
+                    PATTERN_BYTE.saturating_mul(names(members)).saturating_mul(self.patterns + 1)
                 }
                 ("uniqueItems", _, Value::Array(_)) => self.size(data).saturating_mul(4),
                 (_, _, Value::Array(items)) => items.len() as u64 / 4,
@@ -265,6 +307,11 @@ impl<'a> Work<'a> {
         self.sizes.insert(key, size);
         size
     }
+}
+
+/// How long the names of an object are together.
+fn names(members: &Map<String, Value>) -> u64 {
+    members.keys().map(|name| 1 + name.len() as u64).sum()
 }
 
 /// How deep values are in each other.

@@ -44,7 +44,7 @@ fn the_example_of_the_spec() {
 fn a_loop_is_aborted_until_it_is_none() {
     let mut bench = Bench::default();
     let id = bench.session();
-    let mut analyze = |bench: &mut Bench, step: &str, stack: Value, max: Option<u64>| {
+    let analyze = |bench: &mut Bench, step: &str, stack: Value, max: Option<u64>| {
         let mut params = json!({"sessionId": id, "currentStep": step, "callStack": stack});
         if let Some(max) = max {
             params["maxIterations"] = json!(max);

@@ -25,7 +25,7 @@ fn what_the_rules_flag() {
         ("token", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.SflKxwRJSMeKKF2QT4"),
         ("token", "Authorization: Bearer 0123456789abcdef0123"),
         ("password", "password = \"hunter2hunter2\""),
-        ("password", "postgres://admin:s3cret@db.example/x"),
+        ("password", "postgres://admin:s3cret@db/x"),
         ("destructive-command", "sudo rm -rf / --verbose"),
         ("destructive-command", "rm -r -fr ~"),
         ("destructive-command", ":(){ :|:& };:"),
@@ -41,7 +41,7 @@ fn what_the_rules_flag() {
         ("phone", "call (212) 555-0187"),
         ("credit-card", "4111 1111 1111 1111"),
         ("social-security-number", "078-05-1120"),
-        ("iban", "GB82 WEST 1234 5698 7654 32"),
+        ("iban", "GB82 WEST 1234 5698 7654 32 is it"),
         ("ip-address", "from 192.168.1.17"),
     ] {
         let strict = json!({"content": text, "policy": "strict"});
@@ -61,7 +61,7 @@ fn what_the_rules_do_not_flag() {
         "The previous instructions were clear; follow the rules above.",
         "order 4111 1111 1111 1112, build 1.2.3, in 2026-03-18, sess-a8c3f210",
         "GB83 WEST 1234 5698 7654 32",
-        "rm -rf target && cargo build",
+        "rm -rf target /tmp/x && cargo build",
         "the password is chosen by the user",
         "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
     ] {
@@ -93,7 +93,7 @@ fn a_policy_says_what_blocks() {
     let mut bench = Bench::default();
     let text = "password: hunter2hunter2 of a@example.com";
     let both = json!(["email", "password"]);
-    let mut judge = |bench: &mut Bench, policy: Value| {
+    let judge = |bench: &mut Bench, policy: Value| {
         bench.call("guard.checkSafety", json!({"content": text, "policy": policy})).map_err(|e| e.message)
     };
     let blocked = Ok(json!({"safe": false, "flags": both}));

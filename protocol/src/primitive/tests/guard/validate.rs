@@ -102,6 +102,32 @@ fn a_schema_must_be_one() {
     assert_eq!(fails(json!({}), json!("0123")), "data: has 6 bytes, must have at most 3");
 }
 
+#[test]
+fn ordinary_data_is_not_too_much() {
+    let mut bench = Bench::default();
+    let order = json!({"id": "order-1", "lines": [{"sku": "a-1", "count": 2}, {"sku": "b-2", "count": 1}],
+        "note": null, "address": {"city": "Utrecht", "street": "Oudegracht"}});
+    let text = json!({"type": "string", "minLength": 1, "maxLength": 64});
+    let line = json!({"type": "object", "required": ["sku", "count"], "additionalProperties": false,
+        "properties": {"sku": {"type": "string", "pattern": "^[a-z]-[0-9]+$"}, "count": {"type": "integer", "minimum": 1}}});
+    let schema = json!({"type": "array", "items": {"$ref": "#/$defs/order"}, "$defs": {"text": text, "line": line, "order": {
+        "type": "object", "required": ["id", "lines"], "unevaluatedProperties": false, "properties": {
+            "id": {"$ref": "#/$defs/text"}, "lines": {"type": "array", "items": {"$ref": "#/$defs/line"}},
+            "note": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/text"}]},
+            "address": {"type": "object", "additionalProperties": {"$ref": "#/$defs/text"}}}}}});
+    let orders = vec![order; 1000];
+    assert_eq!(valid(&mut bench, schema, json!(orders)), json!({"valid": true}));
+    let note = json!({"pattern": "^.{1,255}$"});
+    assert_eq!(valid(&mut bench, note, json!("x".repeat(255))), json!({"valid": true}));
+    let mut tree = json!({"value": 1});
+    for _ in 0..50 {
+        tree = json!({"value": 1, "left": tree});
+    }
+    let schema = json!({"properties": {"value": {"type": "integer"}, "left": {"$ref": "#"}, "right": {"$ref": "#"}},
+        "unevaluatedProperties": false});
+    assert_eq!(valid(&mut bench, schema, tree), json!({"valid": true}));
+}
+
 /// Definitions each of which applies the next twice.
 fn doubling(levels: usize, keyword: &str, last: Value) -> Value {
     let mut defs = serde_json::Map::new();
@@ -120,6 +146,8 @@ fn hostile_schemas_are_refused_before_they_run() {
     for keyword in ["allOf", "anyOf", "oneOf"] {
         assert_eq!(valid(&mut bench, doubling(6, keyword, json!(false)), json!(1))["valid"], false);
         assert_eq!(refused(doubling(60, keyword, json!(false)), json!(1)), too_much);
+        let fine = bench.run(|_, env| env.check_schema(&doubling(60, keyword, json!(false))));
+        assert_eq!(fine, Ok(()), "it is only the data that makes it too much");
     }
     let node = json!({"anyOf": [{"properties": {"a": {"$ref": "#"}}}, {"properties": {"a": {"$ref": "#"}}}],
         "required": ["b"]});
@@ -128,7 +156,12 @@ fn hostile_schemas_are_refused_before_they_run() {
         deep = json!({"a": deep});
     }
     assert_eq!(refused(node, deep.clone()), too_much);
-    let nested = json!({"properties": {"a": {"$ref": "#"}}, "unevaluatedProperties": {"$ref": "#"}});
+    let named = json!({"properties": {"a": {"$ref": "#"}}, "additionalProperties": {"$ref": "#"},
+        "prefixItems": [{"$ref": "#"}], "items": {"$ref": "#"}});
+    let said = valid(&mut bench, named, deep.clone());
+    assert_eq!(said, json!({"valid": true}), "deep but no more work than there is data");
+    let nested =
+        json!({"properties": {"a": {"$ref": "#"}}, "allOf": [{"unevaluatedProperties": {"$ref": "#"}}]});
     assert_eq!(refused(nested, deep), too_much);
     assert_eq!(refused(json!({"pattern": "a{1000}{1000}"}), json!("a")).split(':').next(), Some("/pattern"));
     assert_eq!(refused(json!({"pattern": "(a+)+$"}), json!("a".repeat(40_000))), too_much);
@@ -139,6 +172,8 @@ fn hostile_schemas_are_refused_before_they_run() {
         refused(json!({"patternProperties": patterns}), json!(1)),
         "has more than 64 regular expressions"
     );
+    let trues = json!({"allOf": vec![json!({"items": true}); 400]});
+    assert_eq!(refused(trues, json!(vec![1; 5000])), too_much);
     let many: Vec<_> = (0..5000).map(|number| json!(number)).collect();
     assert_eq!(refused(json!({"items": {"enum": many}}), json!(many)), too_much);
     assert_eq!(
