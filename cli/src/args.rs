@@ -46,7 +46,7 @@ pub(crate) enum Verb {
     /// Without a verb of its own it runs until SIGINT or SIGTERM. Exit codes: 0 ok, 2 bad input or settings, 3 cannot listen
     /// or reach any bootstrap peer, 5 store or internal error.
     #[cfg(feature = "node")]
-    Node(crate::node::NodeArgs),
+    Node(Box<crate::node::NodeArgs>),
     /// Call one method of a node over JSON-RPC
     ///
     /// Prints the result as JSON. Exit codes: 0 ok, 1 the node answered with an error, 2 bad input, 3 the node cannot be

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hyperspace_node::client::{self, CallError, Target};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::output::Stdout;
@@ -71,11 +71,11 @@ fn failure(error: CallError) -> Failure {
         | CallError::Closed(_)
         | CallError::NotJsonRpc(_) => 3,
     };
-    let text = match &error {
-        CallError::Reply { code, message, data } if !data.is_null() => {
-            format!("{error}\n{:#}", json!({ "code": code, "message": message, "data": data }))
-        }
-        _ => error.to_string(),
-    };
+    let mut text = error.to_string();
+    if let CallError::Reply { data, .. } = &error
+        && !data.is_null()
+    {
+        text.push_str(&format!("\n{data:#}"));
+    }
     Failure::Node(code, text)
 }

@@ -105,6 +105,7 @@ impl OutsideConfig {
             config.memory.embedder = primitive::memory::Embedder::External;
         }
         config.guard.classifier = self.classifier.is_some();
+        config.learning.model = self.model.is_some();
     }
 }
 

@@ -8,7 +8,7 @@ use futures::{FutureExt, StreamExt};
 use hyperspace_protocol::identity::PeerId;
 use hyperspace_protocol::kad::{Outcome, QueryStats};
 use hyperspace_protocol::machine::{Input, Machine, Output};
-use hyperspace_protocol::primitive::{AgentInput, CallId, MemoryRecords};
+use hyperspace_protocol::primitive::{AgentInput, CallId, NoRecords};
 use hyperspace_protocol::time::{Instant, UnixMillis};
 use libp2p::Multiaddr;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -226,7 +226,7 @@ impl Actor {
         if !self.store.is_changed() {
             return Ok(());
         }
-        let mut store = std::mem::replace(&mut self.store, Box::<MemoryRecords>::default());
+        let mut store = std::mem::replace(&mut self.store, Box::new(NoRecords));
         let (store, result) = tokio::task::spawn_blocking(move || {
             let result = store.commit();
             (store, result)

@@ -129,7 +129,7 @@ pub type Answer<T> = oneshot::Sender<Result<T, CallError>>;
 pub type MethodResult = Result<Box<str>, primitive::Error>;
 
 /// What a node has counted, by name.
-pub type Snapshot = std::sync::Arc<std::sync::Mutex<Vec<(&'static str, u64)>>>;
+pub type Snapshot = Arc<Mutex<Vec<(&'static str, u64)>>>;
 
 /// One call of the application. Each ends with an answer, after the store has what it brought about.
 #[derive(Debug)]
@@ -372,7 +372,7 @@ impl Handle {
 
     /// Everything counted, by name, as of some seconds ago.
     pub fn counts(&self) -> Vec<(&'static str, u64)> {
-        self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the node has stopped.

@@ -5,7 +5,7 @@ use hyperspace_protocol::config::Config;
 use hyperspace_protocol::identity::PeerId;
 use hyperspace_protocol::machine::{Context, Counted, Input, Machine, Output};
 use hyperspace_protocol::peer::Peer;
-use hyperspace_protocol::primitive::{MemoryRecords, Records};
+use hyperspace_protocol::primitive::{MemoryRecords, NoRecords, Records};
 use hyperspace_protocol::rng::{Stream, purpose_key};
 use hyperspace_protocol::time::{Instant, UnixMillis};
 
@@ -115,6 +115,17 @@ impl Durable for Store {
 
     fn commit(&mut self) -> Result<(), StoreError> {
         Self::commit(self)
+    }
+}
+
+/// Nothing is kept.
+impl Durable for NoRecords {
+    fn is_changed(&self) -> bool {
+        false
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 

@@ -60,7 +60,6 @@ pub(super) enum Waiting {
     Tool,
     Memory,
     Learning,
-    Improving,
 }
 
 /// What a query of the DHT came to.
@@ -251,7 +250,6 @@ impl Agent {
             Waiting::Tool => self.tool_fetched(env, id, fetched),
             Waiting::Memory => self.memory_fetched(env, id, fetched),
             Waiting::Learning => self.learning_fetched(env, id, fetched),
-            Waiting::Improving => self.improving_fetched(env, id, fetched),
         }
     }
 
@@ -265,7 +263,7 @@ impl Agent {
     pub fn on_query(&mut self, env: &mut Env<'_>, token: u64, end: QueryEnd) {
         match self.queries.remove(&token) {
             Some(Waiting::Tool) => self.tool_query(env, token, end),
-            Some(Waiting::Memory | Waiting::Guard | Waiting::Learning | Waiting::Improving) | None => {}
+            Some(Waiting::Memory | Waiting::Guard | Waiting::Learning) | None => {}
         }
     }
 

@@ -69,7 +69,7 @@ impl Decimal {
         }
         // The number is `units * 10^shift` atomic units.
         let mut shift = exponent.saturating_add(i64::from(digits)).saturating_sub(fraction.len() as i64);
-        while shift < 0 && units % 10 == 0 {
+        while shift < 0 && units.is_multiple_of(10) {
             units /= 10;
             shift += 1;
         }

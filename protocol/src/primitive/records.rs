@@ -151,8 +151,11 @@ impl dyn Records + '_ {
 /// Records in memory, for the simulator and for tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryRecords {
-    tables: BTreeMap<Table, BTreeMap<Vec<u8>, (Option<String>, Vec<u8>)>>,
+    /// Subject and value by table and key.
+    tables: BTreeMap<Table, BTreeMap<Vec<u8>, Kept>>,
 }
+
+type Kept = (Option<String>, Vec<u8>);
 
 impl MemoryRecords {
     /// Every record: table, key, subject, value.

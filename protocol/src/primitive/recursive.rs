@@ -314,8 +314,6 @@ pub(crate) struct Cycle {
     pub(crate) start: usize,
     /// Steps in a round.
     pub(crate) period: usize,
-    /// Whole rounds in a row.
-    pub(crate) rounds: usize,
 }
 
 /// Longest round that [`find_cycle`] looks for, so that its work is linear in the steps. Our choice.
@@ -335,7 +333,7 @@ pub(crate) fn find_cycle(steps: &[&str], rounds_min: usize) -> Option<Cycle> {
             }
             let rounds = equal / period + 1;
             if rounds >= rounds_min {
-                return Some(Cycle { start: at - equal, period, rounds });
+                return Some(Cycle { start: at - equal, period });
             }
             equal = 0;
         }

@@ -31,7 +31,6 @@ pub use upkeep::{
 };
 
 use super::Agent;
-use super::call::{CallId, Fetched};
 use super::env::Env;
 use super::method::{Entry, entry};
 use super::params::Text;
@@ -267,9 +266,5 @@ impl Agent {
             }
         }
         self.improving.subjects.insert(author, env.now);
-    }
-
-    pub(super) fn improving_fetched(&mut self, _: &mut Env<'_>, _: CallId, _: Fetched) {
-        // Nothing of this primitive is fetched from outside the network.
     }
 }

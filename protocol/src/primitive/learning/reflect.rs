@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::super::recursive::find_cycle;
 use super::super::redact::text_redacted;
 use super::playbook::{Playbook, Section};
 use super::{Execution, StepDone};
@@ -278,14 +279,10 @@ fn failed_step(class: Class, execution: &Execution, keywords: &str) -> Option<(S
 
 fn repetition(execution: &Execution) -> Option<(Section, String)> {
     let actions = actions(execution);
-    (1..=5).find_map(|length| {
-        let again = |at: &usize| {
-            (1..3).all(|n| actions[*at..at + length] == actions[at + n * length..at + (n + 1) * length])
-        };
-        let at = (0..(actions.len() + 1).saturating_sub(3 * length)).find(again)?;
-        let cycle = actions[at..at + length].join(" → ");
-        Some((Section::Mis, format!("Stop repeating {cycle}; change the input or the tool.")))
-    })
+    let names: Vec<&str> = actions.iter().map(String::as_str).collect();
+    let found = find_cycle(&names, 3)?;
+    let cycle = actions[found.start..found.start + found.period].join(" → ");
+    Some((Section::Mis, format!("Stop repeating {cycle}; change the input or the tool.")))
 }
 
 fn slow_step(past: &Past, execution: &Execution) -> Option<(Section, String)> {

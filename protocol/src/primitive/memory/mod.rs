@@ -243,6 +243,10 @@ impl Agent {
 
     /// Asks some peers the same thing on behalf of an operation, which may end at once.
     fn begin_op(&mut self, env: &mut Env<'_>, mut what: What, to: &[PeerId], ask: &wire::Ask) -> u64 {
+        // A peer can say that it stores memory long after it has connected.
+        if self.memory.place.take_moved() && self.memory.holds_something(env) {
+            self.round_soon(env);
+        }
         let number = self.memory.next_op;
         self.memory.next_op += 1;
         let body =

@@ -312,7 +312,7 @@ fn a_challenge_expires_and_is_erased() {
     bench.pass(Duration::from_secs(301));
     assert_eq!(bench.reason(&native(&late, 1)), "unknown_challenge");
     assert_eq!(bench.records, MemoryRecords::default(), "nothing is left of it");
-    assert_eq!(bench.agent.poll_timeout(), None);
+    assert_eq!(bench.agent.micropayments.due(), None);
 }
 
 #[test]

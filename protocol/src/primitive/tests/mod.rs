@@ -2,12 +2,12 @@
 
 mod contract;
 mod guard;
+mod improving;
+mod learning;
 mod memory;
 mod mesh;
 mod micropayments;
 mod recursive;
-mod improving;
-mod learning;
 mod redact;
 mod state;
 mod tool;
@@ -157,6 +157,18 @@ impl Bench {
             net: &mut self.net,
         };
         self.agent.start(&mut env);
+        // Every agent that stores memories does this at its start, whatever a test is about.
+        let memory = Topic::parse("hyperspace/crdt/sync/memory").expect("a topic");
+        self.net.did.retain(|did| *did != Did::Subscribed(memory.clone()));
+        let mut env = Env {
+            own: self.own,
+            now: self.now,
+            unix: self.unix,
+            config: &self.config,
+            rng: &mut self.rng,
+            records: &mut self.records,
+            net: &mut self.net,
+        };
         run(&mut self.agent, &mut env)
     }
 
@@ -179,10 +191,8 @@ impl Bench {
     pub(super) fn answer(&mut self, id: CallId) -> Option<Result<Value, Error>> {
         let place =
             self.net.did.iter().position(|did| matches!(did, Did::Answered(call, _) if *call == id))?;
-        match self.net.did.remove(place) {
-            Did::Answered(_, result) => Some(result),
-            _ => None,
-        }
+        let Did::Answered(_, result) = self.net.did.remove(place) else { return None };
+        Some(result)
     }
 
     /// Calls a method that answers at once.

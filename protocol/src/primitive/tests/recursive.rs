@@ -140,8 +140,8 @@ fn cycles(steps: &[&str], rounds_min: usize) -> Option<Cycle> {
     };
     (1..=steps.len()).find_map(|period| {
         (0..steps.len()).find_map(|start| {
-            let rounds = rounds(start, period).filter(|rounds| *rounds >= rounds_min)?;
-            Some(Cycle { start, period, rounds })
+            rounds(start, period).filter(|rounds| *rounds >= rounds_min)?;
+            Some(Cycle { start, period })
         })
     })
 }

@@ -266,7 +266,7 @@ fn a_search_does_not_wait_long() {
     assert_eq!(bench.answer(call), None);
     bench.pass(Duration::from_millis(1));
     assert_eq!(bench.answer(call), Some(Ok(json!({"tools": []}))));
-    assert_eq!(bench.agent.poll_timeout(), None);
+    assert_eq!(bench.agent.tool.due(), None);
 }
 
 #[test]

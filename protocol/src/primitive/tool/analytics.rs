@@ -70,26 +70,18 @@ pub(super) fn note(env: &mut Env<'_>, peer: &PeerId, tool: &str, took: Duration,
 }
 
 /// What this peer knows itself, for the ranking of tools.
-pub(super) struct Experience<'a> {
-    pub(super) own: PeerId,
-    pub(super) records: &'a dyn Records,
-}
+pub(super) struct Experience<'a, 'b>(pub(super) &'a Env<'b>);
 
-impl card::Local for Experience<'_> {
+impl card::Local for Experience<'_, '_> {
     /// This peer's own tools are as good as this peer, whom its clients trust.
     fn reputation(&self, peer: &PeerId) -> Option<f64> {
-        if *peer == self.own { Some(1.0) } else { reputation(self.records, peer) }
+        if *peer == self.0.own { Some(1.0) } else { self.0.reputation(peer) }
     }
 
     fn latency(&self, peer: &PeerId, tool: &card::Tool) -> Option<f64> {
-        let usage = used(self.records, peer, &tool.id);
+        let usage = used(self.0.records, peer, &tool.id);
         (usage.calls > 0).then(|| usage.latency())
     }
-}
-
-/// What ratings say of a peer. Nothing yet: then its card's claim counts up to where a reputation starts.
-fn reputation(_: &dyn Records, _: &PeerId) -> Option<f64> {
-    None
 }
 
 /// Tells how a tool has done.

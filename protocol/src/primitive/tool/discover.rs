@@ -195,7 +195,7 @@ impl Agent {
         let own = self.own_card(env);
         let others = env.net.cards();
         let others = others.iter().map(|card| card.card()).filter(|card| card.peer_id != env.own);
-        let experience = Experience { own: env.own, records: env.records };
+        let experience = Experience(env);
         let cards = others.chain([&own]);
         let ranked = card::discover(query, &Ranking::default(), cards, &experience);
         let tools = ranked.into_iter().map(|ranked| Found {

@@ -161,7 +161,7 @@ pub(super) fn provider(env: &Env<'_>, tool: &str, peer: Option<&str>) -> Result<
     let cards = cards.iter().map(|card| card.card()).filter(|card| card.peer_id != env.own);
     let offers = cards.filter(|card| card.tools.iter().any(|offered| offered.id == tool));
     let named = offers.filter(|card| peer.is_none_or(|peer| card.peer_id.to_string() == peer));
-    let experience = analytics::Experience { own: env.own, records: env.records };
+    let experience = analytics::Experience(env);
     let rank = |peer: &PeerId| {
         let reputation = crate::card::Local::reputation(&experience, peer).unwrap_or_default();
         (used(env.records, peer, tool).calls > 0, reputation)
@@ -306,6 +306,8 @@ impl Agent {
         let outcome = body.map_or_else(|| Err(unavailable(&from)), outcome_of_peer);
         let took = env.now.since(asked.began);
         analytics::note(env, &from, &asked.tool, took, outcome.is_ok());
+        // A peer that answers keeps its word, whatever its tool says of the parameters.
+        env.rate(&from, body.is_some());
         let duration = took.as_millis();
         let result = outcome.map(|result| invoked(Invoked { result, duration, peer_id: from.to_string() }));
         env.net.answer(Answer { id: asked.call, result });
