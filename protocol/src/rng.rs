@@ -68,7 +68,7 @@ impl Stream {
         word
     }
 
-    /// A number below `bound`: see [`scale`].
+    /// A number below `bound`: see [`scale()`].
     #[inline]
     pub fn below(&mut self, bound: u64) -> u64 {
         scale(self.next_u64(), bound)
@@ -80,7 +80,7 @@ impl Stream {
         self.unit() < p
     }
 
-    /// A float in [0, 1): see [`unit`].
+    /// A float in [0, 1): see [`unit()`].
     #[inline]
     pub fn unit(&mut self) -> f64 {
         unit(self.next_u64())

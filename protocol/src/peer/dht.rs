@@ -145,17 +145,20 @@ impl<M: Message> Peer<M> {
         } else if self.with_dht(cx, |dht, cx| dht.kad.on_response(cx, from, id, response)).is_none() {
             cx.unsupported();
         }
+        self.agent_queries(cx);
     }
 
     pub(super) fn dht_failed(&mut self, cx: &mut Context<'_, M>, id: RequestId) {
         if self.dht.is_some() {
             self.with_dht(cx, |dht, cx| dht.kad.on_failure(cx, id));
+            self.agent_queries(cx);
         }
     }
 
     pub(super) fn dht_timeout(&mut self, cx: &mut Context<'_, M>) {
         if self.dht.as_ref().is_some_and(|dht| dht.kad.poll_timeout().is_some_and(|due| due <= cx.now)) {
             self.with_dht(cx, |dht, cx| dht.kad.handle_timeout(cx));
+            self.agent_queries(cx);
         }
     }
 

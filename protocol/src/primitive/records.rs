@@ -107,7 +107,7 @@ pub trait Records {
 }
 
 impl dyn Records + '_ {
-    /// Reads a record that [`save`](Self::save) wrote. One that does not parse counts as absent: only a program of another
+    /// Reads a record that `save` wrote. One that does not parse counts as absent: only a program of another
     /// version can have written it, and a version is checked when a store is opened.
     pub fn load<T: DeserializeOwned>(&self, table: Table, key: &[u8]) -> Option<T> {
         serde_json::from_slice(&self.get(table, key)?).ok()

@@ -87,7 +87,7 @@ impl Env<'_> {
     /// A session that has not ended.
     ///
     /// # Errors
-    /// [`Code::SessionNotFound`](super::Code::SessionNotFound): never begun, or over (decision P9).
+    /// [`Code::SessionNotFound`]: never begun, or over (decision P9).
     pub fn live_session(&self, id: &str) -> Result<Session, Error> {
         self.records.load(Table::Session, id.as_bytes()).ok_or_else(|| Error::session(id))
     }

@@ -1,4 +1,4 @@
-//! What a session may spend: three methods on the two amounts in [`Session`].
+//! What a session may spend: three methods on the two amounts in `Session`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
