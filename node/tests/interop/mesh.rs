@@ -1,5 +1,7 @@
 //! Three whole nodes on loopback, used by their clients as the README shows.
 
+#![allow(unreachable_pub, reason = "what the tests share is all in this binary")]
+
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -17,14 +19,14 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use crate::support::*;
 
 /// A node with its data in a folder, and how to stop it.
-struct Whole {
+pub struct Whole {
     at: Started,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<(), ServeError>>,
 }
 
 impl Whole {
-    async fn start(data: &Path, bootstrap: &[&Self]) -> Self {
+    pub async fn start(data: &Path, bootstrap: &[&Self]) -> Self {
         let mut settings = Settings::load(data.to_owned(), None).expect("the defaults hold");
         settings.rpc.addr = SocketAddr::from(([127, 0, 0, 1], 0));
         settings.listen = vec!["/ip4/127.0.0.1/tcp/0".to_owned()];
@@ -43,16 +45,16 @@ impl Whole {
         Self { at, stop, ended }
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.stop.send(()).expect("it runs");
         within("the end", self.ended).await.expect("no panic").expect("a good end");
     }
 
-    async fn try_call(&self, method: &str, params: Value) -> Result<Value, CallError> {
+    pub async fn try_call(&self, method: &str, params: Value) -> Result<Value, CallError> {
         client::call(&Target::new(&self.at.rpc[..]), method, params).await
     }
 
-    async fn call(&self, method: &str, params: Value) -> Value {
+    pub async fn call(&self, method: &str, params: Value) -> Value {
         self.try_call(method, params).await.unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
@@ -72,7 +74,7 @@ impl Whole {
         .await
     }
 
-    fn id(&self) -> String {
+    pub fn id(&self) -> String {
         self.at.peer.to_string()
     }
 }
@@ -132,10 +134,10 @@ async fn what_one_learns_the_others_can_use() {
 }
 
 /// A client that stays, and carries out the tool that it registered.
-struct Toolsmith(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub struct Toolsmith(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Toolsmith {
-    async fn register(node: &Whole, name: &str) -> (Self, String) {
+    pub async fn register(node: &Whole, name: &str) -> (Self, String) {
         let (mut socket, _) = connect_async(&node.at.rpc).await.expect("connected");
         let params = json!({
             "name": name,
@@ -164,7 +166,7 @@ impl Toolsmith {
     }
 
     /// Answers one request to carry the tool out.
-    async fn serve_once(&mut self) -> Value {
+    pub async fn serve_once(&mut self) -> Value {
         let asked = Self::next(&mut self.0).await;
         assert_eq!(asked["method"], "tool.execute");
         let result = json!({"results": [{"title": asked["params"]["params"]["query"]}]});
