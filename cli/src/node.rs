@@ -120,6 +120,9 @@ struct RunArgs {
     /// A file with one API key per line: clients need one of them
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
+    /// Serve JSON-RPC beyond this host without an API key: whoever reaches it is the operator
+    #[arg(long)]
+    allow_public: bool,
     /// A file whose first line is the store's passphrase
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
@@ -228,10 +231,15 @@ fn print_started(started: &Started) {
 }
 
 fn settings(args: &RunArgs) -> Result<Settings, Failure> {
-    let mut settings = Settings::load(args.data.path()?, args.config.as_deref()).map_err(bad_settings)?;
+    let data = args.data.path()?;
+    if data.exists() && !data.is_dir() {
+        return Err(Failure::Input(format!("--data {}: this is not a folder", data.display())));
+    }
+    let mut settings = Settings::load(data, args.config.as_deref()).map_err(bad_settings)?;
     if let Some(addr) = args.rpc {
         settings.rpc.addr = addr;
     }
+    settings.rpc.allow_public |= args.allow_public;
     if let Some(path) = &args.api_key_file {
         settings
             .rpc

@@ -60,7 +60,7 @@ pub enum ServeError {
     #[error(transparent)]
     Node(#[from] NodeError),
     /// No bootstrap peer answers.
-    #[error("no bootstrap peer can be reached:{}", .0.iter().map(|(a, why)| format!("\n  {a}: {why}")).collect::<String>())]
+    #[error("no bootstrap peer can be reached:{}", .0.iter().map(|(_, why)| format!("\n  {why}")).collect::<String>())]
     Bootstrap(Vec<(Multiaddr, String)>),
     /// The server stopped by itself.
     #[error("the JSON-RPC server stopped: {0}")]

@@ -124,10 +124,10 @@ impl<M: Message> Peer<M> {
     }
 }
 
-impl<M: Message> Machine for Peer<M> {
-    type Message = M;
-
-    fn handle_input(&mut self, cx: &mut Context<'_, M>, input: Input<M>) {
+impl<M: Message> Peer<M> {
+    /// Everything but frames.
+    #[inline(never)]
+    fn handle_other(&mut self, cx: &mut Context<'_, M>, input: Input<M>) {
         match input {
             Input::Start => {
                 self.gossip.start(cx);
@@ -150,11 +150,7 @@ impl<M: Message> Machine for Peer<M> {
                     self.agent_peer(cx, id, false);
                 }
             }
-            Input::Frame { from, frame } => {
-                if let Some(message) = self.gossip.on_frame(cx, from, frame) {
-                    self.on_message(cx, from, message);
-                }
-            }
+            Input::Frame { .. } => {}
             Input::Publish(message) => self.gossip.publish(cx, message),
             Input::Subscribe(topic) => self.subscribe(cx, topic),
             Input::Unsubscribe(topic) => self.unsubscribe(cx, topic),
@@ -174,6 +170,22 @@ impl<M: Message> Machine for Peer<M> {
             Input::Discovered(contact) => self.dht_seen(cx, contact),
             Input::Command(command) => self.command(cx, *command),
             Input::Agent(input) => self.agent_input(cx, *input),
+        }
+    }
+}
+
+impl<M: Message> Machine for Peer<M> {
+    type Message = M;
+
+    #[inline]
+    fn handle_input(&mut self, cx: &mut Context<'_, M>, input: Input<M>) {
+        // Nearly all that ever happens to a peer, so nothing else is in its way.
+        if let Input::Frame { from, frame } = input {
+            if let Some(message) = self.gossip.on_frame(cx, from, frame) {
+                self.on_message(cx, from, message);
+            }
+        } else {
+            self.handle_other(cx, input);
         }
     }
 

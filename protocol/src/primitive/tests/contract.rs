@@ -56,6 +56,11 @@ fn fits(schema: &Value, value: &Value) -> bool {
 
 #[test]
 fn there_are_the_methods_of_the_spec() {
+    // The signatures of spec 4 to 6.
+    let counts = PRIMITIVES.map(|(primitive, entries)| (primitive, entries.len()));
+    let spec = [("state", 6), ("guard", 6), ("tool", 5), ("memory", 6), ("recursive", 4), ("learning", 6)];
+    assert_eq!(counts[..6], spec);
+    assert_eq!(counts[6..], [("improving", 6), ("micropayments", 5)]);
     let mut seen = BTreeSet::new();
     for (primitive, entries) in PRIMITIVES {
         for entry in entries {
