@@ -52,6 +52,8 @@ pub(crate) enum Payload {
     Packet(Box<Packet>),
     /// The workload's query of this index is asked here.
     Query(u32),
+    /// The workload's call of this index is made here.
+    Call(u32),
     /// This peer's next session begins.
     Wake,
     /// This peer's session ends.
@@ -91,6 +93,8 @@ impl Payload {
             Self::Query(index) => 8 << 60 | u64::from(*index),
             Self::Wake => 9 << 60,
             Self::Leave => 10 << 60,
+            // 11 to 13 are packets.
+            Self::Call(index) => 14 << 60 | u64::from(*index),
         }
     }
 }

@@ -8,6 +8,7 @@ use hyperspace_protocol::time::Instant;
 
 use crate::link::Link;
 use crate::message::SimMessage;
+use crate::records::HostRecords;
 
 /// A machine that the simulator can look into.
 ///
@@ -138,6 +139,8 @@ impl<P: Subject> Actor<P> {
 pub(crate) struct Host<P> {
     pub(crate) actor: Actor<P>,
     pub(crate) links: Vec<Link>,
+    /// What its primitives keep.
+    pub(crate) records: HostRecords,
     /// When it came up, if it is.
     pub(crate) up_since: Option<Instant>,
     /// Events sent so far.
@@ -154,7 +157,17 @@ pub(crate) struct Host<P> {
 
 impl<P> Host<P> {
     pub(crate) const fn new(actor: Actor<P>) -> Self {
-        Self { actor, links: Vec::new(), up_since: None, seq: 0, made: (0, 0), draws: 0, busy: 0, line: 0 }
+        Self {
+            actor,
+            links: Vec::new(),
+            records: HostRecords::new(),
+            up_since: None,
+            seq: 0,
+            made: (0, 0),
+            draws: 0,
+            busy: 0,
+            line: 0,
+        }
     }
 
     /// What of a host's state no measurement shows, for the digest of the end.

@@ -4,7 +4,6 @@
 use std::cell::Cell;
 
 use hyperspace_protocol::machine::{Context, Input, Output, PeerInfo, PeerRef};
-use hyperspace_protocol::primitive::NoRecords;
 use hyperspace_protocol::rng::Stream;
 use hyperspace_protocol::time::{Duration, Instant};
 
@@ -130,6 +129,7 @@ impl<P: Subject> Lane<P> {
             Payload::DialOrder(peer) => self.dial_ordered(shared, local, at, peer, sink),
             Payload::Packet(packet) => self.on_packet(shared, local, at, event.src, *packet, sink),
             Payload::Query(index) => self.ask(shared, local, at, index, sink),
+            Payload::Call(index) => self.call_method(shared, local, at, index, sink),
             Payload::Wake => self.wake(shared, local, at, sink),
             Payload::Leave => self.leave(shared, local, at, sink),
             Payload::Taken => unreachable!("an event is delivered once"),
@@ -234,7 +234,7 @@ impl<P: Subject> Lane<P> {
             rng: &mut rng,
             services: &services,
             counters: if now < shared.warmup { &mut self.tally.early } else { &mut self.tally.counters },
-            records: &mut NoRecords,
+            records: &mut host.records,
             out: &mut self.outbox,
         };
         run(&mut host.actor, &mut cx);
@@ -253,6 +253,7 @@ impl<P: Subject> Lane<P> {
     /// Carries out what a machine wants.
     pub(crate) fn carry_out(&mut self, shared: &Shared, local: usize, now: Instant, sink: &mut impl Sink) {
         let mut outbox = std::mem::take(&mut self.outbox);
+        let mut replies = Vec::new();
         for output in outbox.drain(..) {
             match output {
                 Output::Send { to, frame } => self.send(shared, local, now, to, frame, sink),
@@ -270,11 +271,16 @@ impl<P: Subject> Lane<P> {
                     self.respond(shared, local, now, to, (id, *response), sink);
                 }
                 Output::Event(event) => self.told(shared, local, now, *event),
-                // No workload calls the primitives.
-                Output::Agent(_) => {}
+                Output::Agent(output) => {
+                    replies.extend(self.agent_says(shared, local, now, *output));
+                }
             }
         }
         self.outbox = outbox;
+        // Only now that the outbox is free again.
+        for reply in replies {
+            self.input(shared, local, now, Input::Agent(Box::new(reply)), sink);
+        }
     }
 
     fn count_arrival(&mut self, shared: &Shared, local: usize, message: &SimMessage) {

@@ -15,6 +15,7 @@
 //! `examples/` shows how to assert on a world from a Rust test, and how to change the machine that runs at every peer.
 
 pub mod adversary;
+mod calls;
 pub mod churn;
 mod connect;
 mod dht;
@@ -31,6 +32,7 @@ pub mod message;
 pub mod net;
 #[cfg(feature = "planted-nondeterminism")]
 mod plant;
+mod records;
 pub mod report;
 mod rpc;
 pub mod scenario;

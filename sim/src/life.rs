@@ -10,6 +10,7 @@ use crate::event::Payload;
 use crate::host::{Actor, Subject};
 use crate::lane::{Lane, Sink};
 use crate::link::LinkState;
+use crate::records::HostRecords;
 use crate::shared::Shared;
 use crate::tally::{NetCount, QueryEnd};
 
@@ -24,6 +25,7 @@ impl<P: Subject> Lane<P> {
                 self.input(shared, local, now, Input::Subscribe(topic), sink);
             }
         }
+        self.start_agent(shared, local, now, sink);
         self.session_end(shared, own, local, now, sink);
     }
 
@@ -96,6 +98,9 @@ impl<P: Subject> Lane<P> {
         (host.up_since, host.busy, host.line) = (None, 0, 0);
         if let Actor::Honest(machine) = &mut host.actor {
             machine.restart(shared.keeps_state(own));
+        }
+        if !shared.keeps_state(own) {
+            host.records = HostRecords::new();
         }
         self.deadlines[local] = u64::MAX;
         self.await_session(shared, local, now, sink);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use hyperspace_protocol::card::{CardError, Payload};
 use hyperspace_protocol::envelope::{self, Dialect};
@@ -185,6 +185,8 @@ pub struct Stored {
     verdict: OnceLock<Inspection<u32>>,
     /// What it says, if it is about a capability card.
     card: OnceLock<Box<Result<Payload, CardError>>>,
+    /// Its payload, if primitives read it.
+    said: OnceLock<Option<Arc<str>>>,
 }
 
 const CHUNK: usize = 1024;
@@ -308,6 +310,7 @@ impl MessageTable {
             nonce,
             verdict: OnceLock::new(),
             card: OnceLock::new(),
+            said: OnceLock::new(),
         };
         let chunk = self.chunks.get(index as usize / CHUNK).expect("the message table is full");
         let chunk = chunk.get_or_init(|| (0..CHUNK).map(|_| OnceLock::new()).collect());
@@ -369,6 +372,20 @@ impl MessageTable {
     pub(crate) fn card(&self, index: u32) -> Result<Payload, CardError> {
         let stored = self.get(index);
         (**stored.card.get_or_init(|| Box::new(self.parse_card(stored)))).clone()
+    }
+
+    /// The payload of a message, out of its envelope; taken out once.
+    pub(crate) fn said(&self, index: u32) -> Option<Arc<str>> {
+        let stored = self.get(index);
+        let take_out = || {
+            if !self.envelopes {
+                return std::str::from_utf8(&stored.bytes).ok().map(Arc::from);
+            }
+            let (topic, limits) = (self.topic_name(stored.topic), envelope::Limits::default());
+            let inspected = envelope::inspect(topic, &stored.bytes, &Dialect::default(), &limits);
+            inspected.ok().map(|inspected| Arc::from(inspected.d))
+        };
+        stored.said.get_or_init(take_out).clone()
     }
 
     fn parse_card(&self, stored: &Stored) -> Result<Payload, CardError> {

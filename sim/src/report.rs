@@ -50,6 +50,9 @@ pub struct Report {
     /// Capability cards, if a workload announces some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cards: Option<CardsReport>,
+    /// Calls of the primitives, if a workload makes some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls: Option<CallsReport>,
     /// Open links between honest peers that are up, at the end, if the scenario asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graph: Option<Graph>,
@@ -307,4 +310,29 @@ pub struct CardsReport {
     pub topics_mean: f64,
     /// Messages about cards sent per second since the warmup, copies included, per peer that follows any.
     pub messages_per_s: f64,
+}
+
+/// What came of the calls of the primitives' methods.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct CallsReport {
+    /// Calls made to a peer that was up.
+    pub made: u64,
+    /// Calls that no peer was up for.
+    pub skipped: u64,
+    /// Calls that came to an end, be it a result or an error.
+    pub answered: u64,
+    /// Of these, those that ended with an error.
+    pub errors: u64,
+    /// Calls without an end: their peer went down before, or the run was over.
+    pub unfinished: u64,
+    /// Requests of primitives to other peers sent since the warmup.
+    pub requests: u64,
+    /// Time from a call to its answer in milliseconds.
+    pub p50_ms: f64,
+    /// 90th percentile.
+    pub p90_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// Errors by their code.
+    pub by_code: Vec<(i32, u64)>,
 }

@@ -14,6 +14,7 @@ use crate::event::{Event, Payload, mix};
 use crate::host::Subject;
 use crate::lane::{Lane, Sink};
 use crate::link::{Fate, LinkState, Way};
+use crate::records::text as word;
 use crate::shared::Shared;
 use crate::tally::{NetCount, RpcKind};
 
@@ -51,14 +52,6 @@ impl Packet {
             Self::Failed { id, protocol } => mix(mix(13 << 60 ^ u64::from(id.0)) ^ *protocol as u64),
         }
     }
-}
-
-fn word(bytes: &[u8]) -> u64 {
-    bytes.chunks(8).fold(bytes.len() as u64, |h, chunk| {
-        let mut part = [0; 8];
-        part[..chunk.len()].copy_from_slice(chunk);
-        mix(h ^ u64::from_be_bytes(part))
-    })
 }
 
 fn place(key: &kad::Key) -> u64 {

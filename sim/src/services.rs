@@ -8,6 +8,7 @@ use hyperspace_protocol::card::{CardError, Payload};
 use hyperspace_protocol::identity::PeerId;
 use hyperspace_protocol::kad::{self, KadKey, Key};
 use hyperspace_protocol::machine::{Inspection, Message, Services, TopicRef, Unsealed};
+use hyperspace_protocol::topic::Topic;
 use sha2::{Digest, Sha256};
 
 use crate::message::SimMessage;
@@ -87,8 +88,22 @@ impl Services<SimMessage> for Lent<'_> {
         let (last, made) = self.made.get();
         let made = if last == epoch { made } else { 0 };
         let index = self.shared.own_index(unsealed.own, epoch, made)?;
+        let message = self.shared.seal(index, &unsealed)?;
         self.made.set((epoch, made + 1));
-        Some(self.shared.seal(index, &unsealed))
+        Some(message)
+    }
+    fn topic(&self, topic: &Topic) -> Option<TopicRef> {
+        let calls = self.shared.schedule.calls.as_ref()?;
+        self.shared.messages.topic(&topic.to_string()).filter(|topic| calls.holds(*topic))
+    }
+    /// Nothing but machines' own messages is on these topics: no workload publishes there.
+    fn gossiped(&self, message: &SimMessage) -> Option<(Topic, Arc<str>)> {
+        let calls = self.shared.schedule.calls.as_ref()?;
+        if !calls.holds(message.topic()) {
+            return None;
+        }
+        let said = self.shared.messages.said(message.index())?;
+        Some((Topic::parse(self.shared.messages.topic_name(message.topic())).ok()?, said))
     }
     fn bytes(&self, message: &SimMessage) -> Option<Arc<[u8]>> {
         Some(self.shared.messages.get(message.index()).bytes[..].into())

@@ -354,19 +354,19 @@ impl Shared {
         self.schedule.own_index(peer, interval, made)
     }
 
-    /// Files a message that a machine made.
-    pub(crate) fn seal(&self, index: u32, unsealed: &Unsealed<'_, u32>) -> SimMessage {
+    /// Files a message that a machine made; `None` if it is too long or nested too deep for an envelope.
+    pub(crate) fn seal(&self, index: u32, unsealed: &Unsealed<'_, u32>) -> Option<SimMessage> {
         let bytes = if self.messages.signs() {
-            let d: serde_json::Value = serde_json::from_str(unsealed.d).expect("a machine's own JSON");
+            let d: serde_json::Value = serde_json::from_str(unsealed.d).ok()?;
             let topic = self.messages.topic_name(unsealed.topic);
             let keypair = self.keypair(unsealed.own);
             let dialect = envelope::Dialect::default();
-            envelope::sign(&keypair, topic, unsealed.unix, unsealed.nonce, &d, &dialect)
-                .expect("a card is far smaller than an envelope may be")
+            envelope::sign(&keypair, topic, unsealed.unix, unsealed.nonce, &d, &dialect).ok()?
         } else {
             unsealed.d.as_bytes().to_vec()
         };
-        self.messages.store_at(index, unsealed.own, unsealed.topic, unsealed.now, bytes.into_boxed_slice())
+        let bytes = bytes.into_boxed_slice();
+        Some(self.messages.store_at(index, unsealed.own, unsealed.topic, unsealed.now, bytes))
     }
 }
 

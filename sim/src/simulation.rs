@@ -153,7 +153,7 @@ impl<P: Subject + 'static> Simulation<P> {
             EngineKind::Oracle => Box::new(Oracle::new(&shared, lanes)),
         };
         let mut simulation = Self {
-            world_seq: (shared.schedule.publishes.len() + shared.schedule.queries.planned.len()) as u32,
+            world_seq: shared.schedule.events() as u32,
             groups: groups(scenario),
             actions: actions(scenario, &shared),
             shared,
@@ -282,7 +282,8 @@ impl<P: Subject + 'static> Simulation<P> {
             | Workload::G8 { .. }
             | Workload::Lookups(_)
             | Workload::Records(_)
-            | Workload::Cards(_) => None,
+            | Workload::Cards(_)
+            | Workload::Call(_) => None,
         })?;
         let peers = self.groups[workload.group as usize].1.clone();
         Some(crate::workload::ring(workload, peers, shared.messages.ids(), shared.sessions.as_ref(), now))
@@ -294,7 +295,9 @@ impl<P: Subject + 'static> Simulation<P> {
         let publishes = publishes.map(|(index, p)| (p.at, p.peer, Payload::Publish(index as u32)));
         let queries = schedule.queries.planned.iter().enumerate();
         let queries = queries.map(|(index, q)| (q.at, q.peer, Payload::Query(index as u32)));
-        let numbered = publishes.chain(queries).enumerate();
+        let calls = schedule.calls.iter().flat_map(|calls| &calls.planned).enumerate();
+        let calls = calls.map(|(index, c)| (c.at, c.peer, Payload::Call(index as u32)));
+        let numbered = publishes.chain(queries).chain(calls).enumerate();
         let events = numbered
             .map(|(seq, (at, peer, payload))| Lane::<P>::world_event(at, peer, seq as u32, payload))
             .collect();
@@ -517,14 +520,14 @@ fn horizon(scenario: &Scenario, topology: &[Edge]) -> Duration {
     longest + Duration::from_nanos((longest.as_nanos() as f64 * scenario.network.jitter) as u64)
 }
 
-/// A lane's state at the end: who is in whose mesh, at what score, what tables, stores and cards hold, and how many random
-/// numbers were drawn.
+/// A lane's state at the end: who is in whose mesh, at what score, what tables, stores, cards and records hold, how many
+/// random numbers were drawn, and what calls came to.
 fn final_digest<P: Subject>(shared: &Shared, lane: &Lane<P>) -> u64 {
     let mut sum = 0u64;
     for (local, host) in lane.hosts.iter().enumerate() {
         let mut digest = mix(u64::from(lane.base + local as u32) ^ host.fingerprint());
         if let Actor::Honest(machine) = &host.actor {
-            for topic in shared.schedule.topics() {
+            for topic in shared.schedule.topics().chain(shared.schedule.agent_topics()) {
                 for peer in machine.mesh(topic) {
                     digest = mix(digest ^ u64::from(host.links[peer.0 as usize].peer));
                 }
@@ -542,11 +545,12 @@ fn final_digest<P: Subject>(shared: &Shared, lane: &Lane<P>) -> u64 {
                 digest = mix(digest ^ cards.tracker().store().len() as u64);
             }
         }
-        sum = sum.wrapping_add(digest);
+        sum = sum.wrapping_add(host.records.digest(digest));
     }
     let counts = lane.tally.counters.named().fold(0, |h, (_, n)| mix(h ^ n));
     let queries = mix(lane.tally.queries.hops_sum ^ lane.tally.queries.right << 32);
     sum.wrapping_add(counts)
+        .wrapping_add(lane.tally.calls.answers)
         .wrapping_add(queries)
         .wrapping_add(mix(lane.tally.sum_t ^ lane.tally.arrivals << 32))
 }

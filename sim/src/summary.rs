@@ -11,8 +11,8 @@ use crate::host::{Actor, Subject};
 use crate::lane::Lane;
 use crate::look::EndView;
 use crate::report::{
-    CardsReport, ChurnReport, Delivery, DhtMessages, DhtReport, Distribution, FrameCounts, Mesh, Report,
-    RingReport, Scores, VERIFIED,
+    CallsReport, CardsReport, ChurnReport, Delivery, DhtMessages, DhtReport, Distribution, FrameCounts, Mesh,
+    Report, RingReport, Scores, VERIFIED,
 };
 use crate::shared::Shared;
 use crate::tally::{BIN, BINS, KINDS, NET_COUNTS, NetCount, RpcKind, Tally};
@@ -139,6 +139,7 @@ pub(crate) fn summarise(
         dht: shared.config.dht.as_ref().map(|_| dht(tally, &snapshot.end)),
         ring,
         cards: shared.schedule.cards.as_ref().map(|_| cards(shared, tally, snapshot, now)),
+        calls: shared.schedule.calls.as_ref().map(|_| calls(tally)),
         graph: shared.graph.then(|| graph(shared, &snapshot.end, now)),
         counts,
         sum_t: shared.schedule.is_g8.then_some(tally.sum_t),
@@ -219,6 +220,23 @@ fn cards(shared: &Shared, tally: &Tally, snapshot: &Snapshot, now: Instant) -> C
         missing_share: ratio(samples.cards_missing, samples.followed_up),
         topics_mean: ratio(view.card_topics, view.card_peers),
         messages_per_s: if measured > 0.0 { tally.card_messages as f64 / measured } else { 0.0 },
+    }
+}
+
+fn calls(tally: &Tally) -> CallsReport {
+    let calls = &tally.calls;
+    let ms = |percent| calls.latency.percentile(percent) / 1_000.0;
+    CallsReport {
+        made: calls.made,
+        skipped: calls.skipped,
+        answered: calls.answered,
+        errors: calls.errors.values().sum(),
+        unfinished: calls.made - calls.answered,
+        requests: tally.rpcs[RpcKind::Agent as usize],
+        p50_ms: ms(50),
+        p90_ms: ms(90),
+        p99_ms: ms(99),
+        by_code: calls.errors.iter().map(|(code, count)| (*code, *count)).collect(),
     }
 }
 

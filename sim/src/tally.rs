@@ -6,6 +6,7 @@ use hyperspace_protocol::machine::Counted;
 use hyperspace_protocol::request::{Request, Response};
 use hyperspace_protocol::time::Duration;
 
+use crate::calls::CallTally;
 use crate::message::SimMessage;
 use crate::rpc::Packet;
 
@@ -262,6 +263,7 @@ pub(crate) struct Tally {
     /// Messages about capability cards sent, copies included.
     pub(crate) card_messages: u64,
     pub(crate) queries: QueryTally,
+    pub(crate) calls: CallTally,
     pub(crate) samples: SampleTally,
     pub(crate) frames: [u64; KINDS],
     pub(crate) bytes: [u64; KINDS],
@@ -294,6 +296,7 @@ impl Tally {
             rpc_bytes: 0,
             card_messages: 0,
             queries: QueryTally::default(),
+            calls: CallTally::default(),
             samples: SampleTally::default(),
             frames: [0; KINDS],
             bytes: [0; KINDS],
@@ -354,6 +357,7 @@ impl Tally {
         self.rpc_bytes += other.rpc_bytes;
         self.card_messages += other.card_messages;
         self.queries.merge(&other.queries);
+        self.calls.merge(&other.calls);
         self.samples.merge(&other.samples);
         add(&mut self.frames, &other.frames);
         add(&mut self.bytes, &other.bytes);

@@ -119,6 +119,7 @@ pub(crate) fn payload_length(shared: &Shared, payload: &Payload) -> usize {
         | Payload::Publish(_)
         | Payload::DialOrder(_)
         | Payload::Query(_)
+        | Payload::Call(_)
         | Payload::Wake
         | Payload::Leave => 0,
     }

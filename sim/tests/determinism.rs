@@ -6,8 +6,8 @@ use hyperspace_protocol::time::Duration;
 use hyperspace_protocol::{card, gossip, kad};
 use hyperspace_sim::churn::{Begin, Churn, Lifetime};
 use hyperspace_sim::scenario::{
-    Action, Behaviour, CardTopics, CardsWorkload, Cost, Dht, DhtStart, Group, GroupChurn, Latency, LinkKind,
-    Lookups, RecordKind, Records, RingWorkload, Scenario, Side, Topology, Workload,
+    Action, Behaviour, Calls, CardTopics, CardsWorkload, Cost, Dht, DhtStart, Group, GroupChurn, Latency,
+    LinkKind, Lookups, RecordKind, Records, RingWorkload, Scenario, Side, Topology, Workload,
 };
 use hyperspace_sim::{EngineKind, Outcome, RunOptions, Simulation};
 use proptest::prelude::*;
@@ -196,6 +196,47 @@ prop_compose! {
     }
 }
 
+/// A method with its parameters, called every so often.
+fn calls((method, params): (&str, &str), group: u32, interval: Duration) -> Workload {
+    Workload::Call(Calls {
+        group,
+        method: method.into(),
+        params: params.into(),
+        interval,
+        start: ms(1_800),
+        stop: ms(8_000),
+        count: 0,
+        topics: vec!["web-research".into(), "w2".into()],
+    })
+}
+
+const METHODS: [(&str, &str); 6] = [
+    ("improving.getExemplars", r#"{"taskType":"web-research"}"#),
+    (
+        "improving.recordTrajectory",
+        r#"{"taskType":"web-research","input":"{n}","output":[{peer}],"steps":[{"action":"a"}],"reward":0.75}"#,
+    ),
+    ("memory.store", r#"{"content":"eel {n} of {peer}"}"#),
+    ("memory.search", r#"{"query":"eel {n}"}"#),
+    ("tool.discover", r#"{"query":"search"}"#),
+    ("improving.recordTrajectory", r#"{"taskType":"w2","input":1,"output":2,"steps":[],"reward":0}"#),
+];
+
+prop_compose! {
+    /// Agents that call methods, over all these worlds.
+    fn societies()(
+        plain in scenarios(),
+        discovery in discoveries(),
+        discovers in any::<bool>(),
+        chosen in prop::sample::subsequence(METHODS.to_vec(), 1..=METHODS.len()),
+        every in 60u64..700,
+    ) -> Scenario {
+        let mut s = if discovers { discovery } else { plain };
+        s.workloads.extend(chosen.into_iter().map(|method| calls(method, 0, ms(every))));
+        s
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
@@ -207,6 +248,12 @@ proptest! {
     #[test]
     fn so_it_does_with_churn_and_discovery(scenario in discoveries()) {
         all_agree(&scenario);
+    }
+
+    #[test]
+    fn so_it_does_with_agents(scenario in societies()) {
+        let calls = all_agree(&scenario).report.calls.expect("a call workload");
+        prop_assert!(calls.made + calls.skipped > 0);
     }
 }
 

@@ -38,7 +38,7 @@ impl<C> Default for Dht<C> {
 impl<C: Contact> Dht<C> {
     /// The application's queries on their way.
     pub(super) fn queries(&self) -> usize {
-        self.tokens.len()
+        self.tokens.values().filter(|token| agent_token(**token).is_none()).count()
     }
 
     /// After a restart: what was on its way is nobody's any more.

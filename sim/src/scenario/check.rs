@@ -99,6 +99,7 @@ impl Scenario {
             ("churn.", self.groups.iter().any(|g| g.churn.is_some()), "a group with churn"),
             ("cards.", has(|w| matches!(w, Workload::Cards(_))), "a cards workload"),
             ("ring.", has(|w| matches!(w, Workload::Ring(_))), "a ring workload"),
+            ("calls.", has(|w| matches!(w, Workload::Call(_))), "a call workload"),
             ("graph.", self.run.graph, "run.graph = true"),
         ];
         for (prefix, has, what) in needs {

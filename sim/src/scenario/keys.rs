@@ -39,6 +39,8 @@ pub(super) enum Kind {
     Table(&'static [Field]),
     /// An array of plain values, or of arrays of them.
     Array(&'static Self),
+    /// Text, or an array of it.
+    TextOrTexts,
     /// Tables by a free name.
     Named(&'static [Field]),
     /// An array of tables.
@@ -338,6 +340,7 @@ fn schema_of(kind: Kind) -> Value {
             "type": "array", "items": { "type": "integer", "minimum": 0 }, "minItems": 2, "maxItems": 2
         } }),
         Kind::Table(fields) => table(fields),
+        Kind::TextOrTexts => json!({ "type": ["string", "array"], "items": { "type": "string" } }),
         Kind::Array(items) => json!({ "type": "array", "items": schema_of(*items) }),
         Kind::Named(fields) => json!({ "type": "object", "additionalProperties": table(fields) }),
         Kind::List(fields) => json!({ "type": "array", "items": table(fields) }),

@@ -8,6 +8,7 @@
 //! what there is) → `parse` with `gossip`, `latency` and `topology` (names and defaults) → `check` (what values mean
 //! together). Other files that a scenario names are read by `csv`, `gml` with `shadow`, `interop` and `topology`.
 
+mod calls;
 mod check;
 mod csv;
 mod discovery;
@@ -34,6 +35,7 @@ mod workloads;
 
 use std::path::Path;
 
+pub use calls::Calls;
 pub use csv::table as csv_table;
 pub use discovery::*;
 pub use error::{ScenarioError, TextError};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hyperspace_protocol::time::Duration;
 use hyperspace_protocol::{card, gossip};
 
+use super::calls::Calls;
 use super::discovery::{CardsWorkload, Dht, GroupChurn, Lookups, Records, RingWorkload};
 use crate::net::RegionTable;
 
@@ -400,6 +401,8 @@ pub enum Workload {
     Cards(CardsWorkload),
     /// Placement on the hash ring.
     Ring(RingWorkload),
+    /// Calls of the primitives.
+    Call(Calls),
 }
 
 /// `[[at]]`: something the world does at a fixed time.

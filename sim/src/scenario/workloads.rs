@@ -7,6 +7,7 @@ use hyperspace_protocol::ring::Vnodes;
 use hyperspace_protocol::time::Duration;
 use hyperspace_protocol::topic::Topic;
 
+use super::calls;
 use super::check::{Checked, ensure};
 use super::discovery::{CardTopics, CardsWorkload, Lookups, RecordKind, Records, RingWorkload};
 use super::error::Fault;
@@ -16,7 +17,7 @@ use super::parse::{both, group_index};
 use super::reader::{Rate, Reader, Setting, Size, text};
 
 /// Every kind with the keys it takes besides `kind`.
-const KINDS: [(&str, &[&str]); 7] = [
+const KINDS: [(&str, &[&str]); 8] = [
     ("publish", &["from", "topic", "rate", "interval", "size", "sources", "start", "stop", "messages"]),
     ("g8", &["messages", "size"]),
     ("lookup", &["from", "rate", "interval", "start", "stop", "messages"]),
@@ -24,10 +25,11 @@ const KINDS: [(&str, &[&str]); 7] = [
     ("put", &["from", "keys", "size", "rate", "interval", "start", "ask", "stop"]),
     ("cards", &["from", "followers", "follow", "topics"]),
     ("ring", &["from", "vnodes", "keys", "replicas"]),
+    ("call", &["from", "method", "params", "rate", "interval", "start", "stop", "messages", "topics"]),
 ];
 
-const NAMES: [&str; 7] = {
-    let mut names = [""; 7];
+const NAMES: [&str; 8] = {
+    let mut names = [""; 8];
     let mut at = 0;
     while at < names.len() {
         names[at] = KINDS[at].0;
@@ -40,14 +42,14 @@ pub(super) static WORKLOAD: &[Field] = &[
     field(
         "kind",
         Kind::Choice(&NAMES),
-        "\"publish\": messages at a steady rate, each by a random peer; \"g8\": the messages of the g8 workload; \"lookup\": random peers look for the DHT servers closest to random keys; \"provide\" and \"put\": peers store provider records or values in the DHT, which random peers then look up; \"cards\": every peer announces a capability card and follows some others; \"ring\": keys placed on the hash ring of those who are up. Required.",
+        "\"publish\": messages at a steady rate, each by a random peer; \"g8\": the messages of the g8 workload; \"lookup\": random peers look for the DHT servers closest to random keys; \"provide\" and \"put\": peers store provider records or values in the DHT, which random peers then look up; \"cards\": every peer announces a capability card and follows some others; \"ring\": keys placed on the hash ring of those who are up; \"call\": random peers call a method of the primitives. Required.",
     ),
     field("from", Kind::Text, "Whose peers do it. Default \"honest\". All kinds but g8."),
     field("topic", Kind::Text, "publish. Default \"hyperspace/trajectories/web-research\" (our choice)."),
     field(
         "rate",
         Kind::Rate,
-        "Messages or questions per time: \"10/s\", \"6/m\". This or `interval`. publish, lookup, provide, put.",
+        "Messages or questions per time: \"10/s\", \"6/m\". This or `interval`. publish, lookup, provide, put, call.",
     ),
     field("interval", Kind::Duration, "Time between two. This or `rate`."),
     field(
@@ -69,7 +71,7 @@ pub(super) static WORKLOAD: &[Field] = &[
     field(
         "messages",
         Kind::Count,
-        "No more than this. publish, lookup: default 0, no limit. g8: default 10.",
+        "No more than this. publish, lookup, call: default 0, no limit. g8: default 10.",
     ),
     field(
         "keys",
@@ -90,8 +92,14 @@ pub(super) static WORKLOAD: &[Field] = &[
     field("followers", Kind::Text, "cards: the group whose peers follow. Default: the one that announces."),
     field(
         "topics",
+        Kind::TextOrTexts,
+        "cards: \"per-peer\", a topic for each peer as in the specification, or \"buckets:16\", so many topics that peers share. Default \"per-peer\". call: an array of the task types, or names of topics, that agents may gossip about besides memories. Default: none.",
+    ),
+    field("method", Kind::Choice(&calls::METHODS), "call: which method. Required there."),
+    field(
+        "params",
         Kind::Text,
-        "cards: \"per-peer\", a topic for each peer as in the specification, or \"buckets:16\", so many topics that peers share. Default \"per-peer\".",
+        "call: its parameters, a JSON object as text, in which {n} stands for the call's number and {peer} for the caller's, both from 0 on. Default \"{}\".",
     ),
     field(
         "vnodes",
@@ -162,6 +170,7 @@ pub(super) fn read(reader: &Reader<'_>, run: &Run, groups: &[Group]) -> Result<W
             keys: reader.or("keys", 10_000)?,
             replicas: reader.or("replicas", 3)?,
         }),
+        "call" => Workload::Call(calls::read(reader, group()?, interval(reader)?, (start, stop))?),
         _ => Workload::Publish {
             group: group()?,
             topic: reader.or("topic", "hyperspace/trajectories/web-research".to_owned())?,
@@ -290,6 +299,7 @@ pub(super) fn write(workload: &Workload, groups: &[Group], out: &mut String) {
             line("keys", keys.write());
             line("replicas", replicas.write());
         }
+        Workload::Call(calls) => calls::write(calls, name(calls.group), &mut line),
     }
 }
 
@@ -317,10 +327,11 @@ impl Scenario {
                 let twice = self.workloads.iter().filter(|w| matches!(w, Workload::Ring(_))).count() > 1;
                 ensure(!twice, path, || "a run has one ring: put the other into an arm".into())
             }
+            Workload::Call(calls) => self.check_calls(path, calls),
         }
     }
 
-    fn check_from(&self, path: &str, group: u32) -> Checked {
+    pub(super) fn check_from(&self, path: &str, group: u32) -> Checked {
         let Some(group) = self.groups.get(group as usize) else {
             return ensure(false, format!("{path}.from"), || format!("there is no group number {group}"));
         };
@@ -381,7 +392,7 @@ impl Scenario {
         ensure(!twice, path, || "every peer has one card: a run has one cards workload".into())
     }
 
-    fn check_times(
+    pub(super) fn check_times(
         &self,
         path: &str,
         (group, interval, start, stop): (u32, Duration, Duration, Duration),
@@ -445,8 +456,9 @@ impl Scenario {
 
     /// All workloads together: topics, messages and questions.
     pub(super) fn check_load(&self) -> Checked {
-        let mut topics = Vec::new();
-        let mut total = 0_u64;
+        let agents = self.agent_topics();
+        let mut topics: Vec<&String> = agents.iter().collect();
+        let mut total = crate::workload::agent_places(self);
         let many = |start: Duration, stop: Duration, interval: Duration, most: u32| {
             let all = stop.saturating_sub(start).as_nanos().div_ceil(interval.as_nanos());
             if most == 0 { all } else { all.min(u64::from(most)) }
@@ -464,6 +476,7 @@ impl Scenario {
                 }
                 Workload::Cards(_) => crate::workload::expected_heartbeats(self).saturating_mul(4),
                 Workload::Ring(_) => 0,
+                Workload::Call(c) => many(c.start, c.stop, c.interval, c.count),
             });
             ensure(total <= Self::MESSAGES_MAX, format!("workload.{index}"), || {
                 format!(

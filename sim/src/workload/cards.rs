@@ -13,10 +13,6 @@ use crate::net::sample_distinct;
 use crate::scenario::{CardTopics, Scenario, Workload};
 use crate::shared::Shared;
 
-/// Messages that one peer may make in one interval of heartbeats: a heartbeat, its card, and both once more after a
-/// restart. What is beyond is not sent.
-const PER_INTERVAL: u32 = 4;
-
 /// The cards workload of a run, of which there is at most one.
 #[derive(Debug)]
 pub(crate) struct CardPlan {
@@ -25,8 +21,6 @@ pub(crate) struct CardPlan {
     follow: u32,
     topics: CardTopics,
     key: u64,
-    /// Intervals of heartbeats in the run.
-    intervals: u32,
 }
 
 impl CardPlan {
@@ -37,33 +31,16 @@ impl CardPlan {
             | Workload::G8 { .. }
             | Workload::Lookups(_)
             | Workload::Records(_)
-            | Workload::Ring(_) => None,
+            | Workload::Ring(_)
+            | Workload::Call(_) => None,
         })?;
-        let interval = scenario.cards.heartbeat_interval.as_nanos();
         Some(Self {
             peers: scenario.peers_of(cards.group),
             followers: scenario.peers_of(cards.followers),
             follow: cards.follow,
             topics: cards.topics,
             key: purpose_key(scenario.run.seed, "followed"),
-            intervals: (scenario.run.duration.as_nanos() / interval + 1) as u32,
         })
-    }
-
-    /// Places that the peers' own messages may take in the message table.
-    pub(super) fn messages(&self) -> u32 {
-        let all = u64::from(self.intervals) * u64::from(PER_INTERVAL) * self.peers.len() as u64;
-        u32::try_from(all).unwrap_or(u32::MAX / 2)
-    }
-
-    /// The place of a peer's `made`-th own message of an interval: rising with time, so that what peers remember of them
-    /// lies together.
-    pub(super) fn place(&self, peer: u32, interval: u32, made: u32) -> Option<u32> {
-        if !self.takes_part(peer) || made >= PER_INTERVAL {
-            return None;
-        }
-        let peers = self.peers.end - self.peers.start;
-        Some((interval * peers + (peer - self.peers.start)) * PER_INTERVAL + made)
     }
 
     /// Whether a peer announces a card.

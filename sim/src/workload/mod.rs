@@ -1,11 +1,16 @@
-//! Workloads: who publishes what, when; who asks what of the DHT; who announces a card; what lies on a ring. Everything is
-//! drawn before the run, so that a message's place in the message table does not depend on the order in which peers run.
+//! Workloads: who publishes what, when; who asks what of the DHT; who announces a card; what lies on a ring; who calls which
+//! method. Everything is drawn before the run, so that a message's place in the message table does not depend on the order in which peers run.
 
+mod calls;
 mod cards;
+mod own;
 mod queries;
 mod ring;
 
+pub(crate) use calls::CallPlan;
 pub(crate) use cards::{CardPlan, CardTopicTable};
+use own::OwnPlaces;
+pub(crate) use own::agent_places;
 pub(crate) use queries::Queries;
 pub(crate) use ring::ring;
 pub use ring::ring_advice;
@@ -35,7 +40,8 @@ pub(crate) struct Publish {
 #[derive(Debug)]
 pub(crate) struct Schedule {
     pub(crate) publishes: Vec<Publish>,
-    /// Names of all topics: first those that workloads publish on, then those of capability cards.
+    /// Names of all topics: first those that workloads publish on, then those of capability cards, then
+    /// those of the primitives.
     pub(crate) topic_names: Vec<String>,
     /// How many of them every honest peer subscribes to.
     subscribed: u32,
@@ -45,6 +51,10 @@ pub(crate) struct Schedule {
     pub(crate) cards: Option<CardPlan>,
     /// On which topics.
     pub(crate) card_topics: Option<CardTopicTable>,
+    /// Which methods are called.
+    pub(crate) calls: Option<CallPlan>,
+    /// Where machines' own messages go.
+    own: Option<OwnPlaces>,
     /// Messages published in this span count for delivery.
     measured: (Instant, Instant),
     payload_key: u64,
@@ -63,9 +73,11 @@ impl Schedule {
             let name = match workload {
                 Workload::Publish { topic, .. } => topic,
                 Workload::G8 { .. } => G8_TOPIC,
-                Workload::Lookups(_) | Workload::Records(_) | Workload::Cards(_) | Workload::Ring(_) => {
-                    continue;
-                }
+                Workload::Lookups(_)
+                | Workload::Records(_)
+                | Workload::Cards(_)
+                | Workload::Ring(_)
+                | Workload::Call(_) => continue,
             };
             let topic = topics.iter().position(|t| t == name).unwrap_or_else(|| {
                 topics.push(name.to_owned());
@@ -90,6 +102,7 @@ impl Schedule {
         let subscribed = topics.len() as u32;
         let cards = CardPlan::new(scenario);
         let card_topics = cards.as_ref().map(|plan| CardTopicTable::new(plan, ids, &mut topics));
+        let calls = CallPlan::new(scenario, sessions, &mut topics);
         Self {
             publishes,
             topic_names: topics,
@@ -97,6 +110,8 @@ impl Schedule {
             queries: Queries::new(scenario, sessions),
             cards,
             card_topics,
+            calls,
+            own: OwnPlaces::new(scenario),
             measured: (Instant::ZERO + run.warmup, Instant::ZERO + last),
             payload_key: purpose_key(run.seed, "payload"),
             is_g8: scenario.workloads.iter().any(|w| matches!(w, Workload::G8 { .. })),
@@ -108,15 +123,26 @@ impl Schedule {
         (0..self.subscribed).map(TopicRef)
     }
 
+    /// The topics that primitives may use.
+    pub(crate) fn agent_topics(&self) -> impl Iterator<Item = TopicRef> + use<> {
+        self.calls.as_ref().map(CallPlan::topics).into_iter().flatten()
+    }
+
+    /// Events that the workloads plan.
+    pub(crate) fn events(&self) -> usize {
+        let calls = self.calls.as_ref().map_or(0, |calls| calls.planned.len());
+        self.publishes.len() + self.queries.planned.len() + calls
+    }
+
     /// Places in the message table that are given to messages beforehand.
     pub(crate) fn reserved(&self) -> u32 {
-        let own = self.cards.as_ref().map_or(0, |cards| cards.messages());
+        let own = self.own.as_ref().map_or(0, OwnPlaces::count);
         self.publishes.len() as u32 + own
     }
 
     /// See [`Shared::own_index`].
     pub(crate) fn own_index(&self, peer: u32, interval: u32, made: u32) -> Option<u32> {
-        let place = self.cards.as_ref()?.place(peer, interval, made)?;
+        let place = self.own.as_ref()?.place(peer, interval, made)?;
         let index = self.publishes.len() as u32 + place;
         (index < MessageTable::CAPACITY).then_some(index)
     }
@@ -150,7 +176,11 @@ pub(crate) fn expected_messages(scenario: &Scenario) -> u64 {
             let fit = span.div_ceil(interval.as_nanos().max(1));
             if *messages == 0 { fit } else { fit.min(u64::from(*messages)) }
         }
-        Workload::Lookups(_) | Workload::Records(_) | Workload::Cards(_) | Workload::Ring(_) => 0,
+        Workload::Lookups(_)
+        | Workload::Records(_)
+        | Workload::Cards(_)
+        | Workload::Ring(_)
+        | Workload::Call(_) => 0,
     };
     scenario.workloads.iter().map(of).sum()
 }
@@ -167,7 +197,8 @@ pub(crate) fn expected_heartbeats(scenario: &Scenario) -> u64 {
         | Workload::G8 { .. }
         | Workload::Lookups(_)
         | Workload::Records(_)
-        | Workload::Ring(_) => 0,
+        | Workload::Ring(_)
+        | Workload::Call(_) => 0,
     };
     scenario.workloads.iter().map(of).sum()
 }

@@ -53,9 +53,11 @@ impl Queries {
                 Workload::Records(records) => {
                     (records.size, queries.records(scenario, index, records, sessions))
                 }
-                Workload::Publish { .. } | Workload::G8 { .. } | Workload::Cards(_) | Workload::Ring(_) => {
-                    (0, Vec::new())
-                }
+                Workload::Publish { .. }
+                | Workload::G8 { .. }
+                | Workload::Cards(_)
+                | Workload::Ring(_)
+                | Workload::Call(_) => (0, Vec::new()),
             };
             queries.records.push((size, providers));
         }
@@ -143,13 +145,18 @@ impl Queries {
     }
 }
 
-fn any(span: &Range<u32>, sessions: Option<&Sessions>, at: Instant, draws: &mut Stream) -> u32 {
+pub(super) fn any(span: &Range<u32>, sessions: Option<&Sessions>, at: Instant, draws: &mut Stream) -> u32 {
     let count = u64::from(span.end - span.start);
     span.start + someone_up(sessions, span.start, at, || draws.below(count) as u32)
 }
 
 /// Times from `start` to before `stop`, at most `limit` of them unless that is 0.
-fn steps(start: Duration, interval: Duration, stop: Duration, limit: u32) -> impl Iterator<Item = Instant> {
+pub(super) fn steps(
+    start: Duration,
+    interval: Duration,
+    stop: Duration,
+    limit: u32,
+) -> impl Iterator<Item = Instant> {
     let limit = if limit == 0 { usize::MAX } else { limit as usize };
     let mut at = start;
     std::iter::from_fn(move || {

@@ -123,7 +123,8 @@ pub fn ring_advice(scenario: &Scenario) -> Vec<String> {
         | Workload::G8 { .. }
         | Workload::Lookups(_)
         | Workload::Records(_)
-        | Workload::Cards(_) => Vec::new(),
+        | Workload::Cards(_)
+        | Workload::Call(_) => Vec::new(),
     };
     scenario.workloads.iter().flat_map(of).collect()
 }
