@@ -56,6 +56,7 @@ verify kademlia-lookup --set group.honest.count=2000
 verify nat-majority --set group.honest.count=80 --set group.hidden.count=160
 verify capability-ttl --set group.tools.count=200 --set run.duration=1800s
 verify topic-caps --set group.honest.count=125 --set run.duration=20s --set run.warmup=10s
+verify collective-learning --set group.honest.count=100 --set run.duration=60s
 verify ring-rebalance --set group.honest.count=100
 verify ring-750-literal --set group.honest.count=100
 verify g8 --set group.honest.count=2000
@@ -66,7 +67,7 @@ step "$hyperlab" run scenarios/g8.toml --quiet
 step "$hyperlab" run scenarios/g8.toml --quiet --set group.honest.count=100000
 step "$hyperlab" run scenarios/calibration-gossipsub-v1.0.toml --quiet --seeds 1..=20
 for scenario in partition-heal asymmetric-partition lossy-wan churn cold-start nat-majority kademlia-lookup dht-churn \
-    ring-rebalance ring-750-literal capability-ttl topic-caps; do
+    ring-rebalance ring-750-literal capability-ttl topic-caps collective-learning; do
     step "$hyperlab" run "scenarios/$scenario.toml" --quiet
 done
 for example in assert_on_a_world changed_machine; do

@@ -7,6 +7,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("capability-ttl", include_str!("../../../scenarios/capability-ttl.toml")),
     ("churn", include_str!("../../../scenarios/churn.toml")),
     ("cold-start", include_str!("../../../scenarios/cold-start.toml")),
+    ("collective-learning", include_str!("../../../scenarios/collective-learning.toml")),
     ("convergence", include_str!("../../../scenarios/convergence.toml")),
     ("dht-churn", include_str!("../../../scenarios/dht-churn.toml")),
     ("g8", include_str!("../../../scenarios/g8.toml")),

@@ -142,18 +142,7 @@ pub(super) fn read(reader: &Reader<'_>, run: &Run, groups: &[Group]) -> Result<W
             count: reader.or("messages", 0)?,
         }),
         "provide" | "put" => {
-            let half = Duration::from_nanos(stop.saturating_sub(start).as_nanos() / 2);
-            Workload::Records(Records {
-                kind: if name == "put" { RecordKind::Values } else { RecordKind::Providers },
-                group: group()?,
-                keys: reader.or("keys", 100)?,
-                copies: if name == "put" { 1 } else { reader.or("copies", 3)? },
-                size,
-                start,
-                ask: reader.or("ask", start + half)?,
-                interval: interval(reader)?,
-                stop,
-            })
+            Workload::Records(records(reader, name == "put", group()?, (size, start, stop))?)
         }
         "cards" => Workload::Cards(CardsWorkload {
             group: group()?,
@@ -181,6 +170,26 @@ pub(super) fn read(reader: &Reader<'_>, run: &Run, groups: &[Group]) -> Result<W
             stop,
             messages: reader.or("messages", 0)?,
         },
+    })
+}
+
+fn records(
+    reader: &Reader<'_>,
+    values: bool,
+    group: u32,
+    (size, start, stop): (u32, Duration, Duration),
+) -> Result<Records, Fault> {
+    let half = Duration::from_nanos(stop.saturating_sub(start).as_nanos() / 2);
+    Ok(Records {
+        kind: if values { RecordKind::Values } else { RecordKind::Providers },
+        group,
+        keys: reader.or("keys", 100)?,
+        copies: if values { 1 } else { reader.or("copies", 3)? },
+        size,
+        start,
+        ask: reader.or("ask", start + half)?,
+        interval: interval(reader)?,
+        stop,
     })
 }
 
