@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use hyperspace_protocol::config::Config as ProtocolConfig;
-use hyperspace_protocol::primitive::amount::Budget;
+use hyperspace_protocol::primitive::amount::{Amount, AmountError, BUDGET_DIGITS, Decimal};
 use hyperspace_protocol::{gossip, kad};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -81,7 +81,7 @@ struct Store {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Session {
-    budget: Option<Budget>,
+    budget: Option<toml::Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -126,6 +126,9 @@ pub enum SettingsError {
         /// Which there are.
         known: String,
     },
+    /// The budget of sessions is none.
+    #[error("session.budget: {0}")]
+    Budget(AmountError),
     /// A certificate without its key, or the other way round.
     #[error("rpc.certificate and rpc.key belong together: give both or none")]
     Tls,
@@ -159,7 +162,9 @@ impl Settings {
         let mut protocol = file.p2p.protocol()?;
         protocol.primitives.improving.publish = file.sharing.trajectories;
         if let Some(budget) = file.session.budget {
-            protocol.primitives.state.budget = budget;
+            // As the file has it: a float prints as the shortest number that reads the same.
+            let units = Decimal::new(&budget.to_string()).and_then(|budget| budget.units(BUDGET_DIGITS));
+            protocol.primitives.state.budget = Amount(units.map_err(SettingsError::Budget)?);
         }
         let passphrase = file.store.passphrase_file.map(|path| passphrase(&base.join(path))).transpose()?;
         Ok(Self {
