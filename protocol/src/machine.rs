@@ -401,6 +401,15 @@ impl<M: Message> Context<'_, M> {
     pub fn send(&mut self, to: PeerRef, frame: Frame<M>) {
         self.out.push(Output::Send { to, frame });
     }
+
+    /// Signs a payload of this peer's own; see [`Services::seal`].
+    pub(crate) fn seal(&mut self, topic: TopicRef, d: &str) -> Option<M> {
+        let mut nonce = [0; 16];
+        nonce[..8].copy_from_slice(&self.rng.next_u64().to_be_bytes());
+        nonce[8..].copy_from_slice(&self.rng.next_u64().to_be_bytes());
+        let &mut Self { own, now, unix, services, .. } = self;
+        services.seal(Unsealed { own, now, unix, topic, d, nonce })
+    }
 }
 
 /// A peer's whole protocol state, driven from outside. See the module's text for the contract.

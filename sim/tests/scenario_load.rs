@@ -4,10 +4,14 @@
 use std::path::Path;
 
 use hyperspace_protocol::gossip::{Config, Version};
+use hyperspace_protocol::kad;
+use hyperspace_protocol::ring::Vnodes;
 use hyperspace_protocol::time::Duration;
+use hyperspace_sim::churn::{Begin, Churn, Lifetime};
 use hyperspace_sim::scenario::{
-    Action, Behaviour, Expectation, Latency, LinkKind, Op, Overrides, Regions, SHIPPED, Scenario, Side, Stat,
-    Topology, Value, Workload, load, load_file, resolved, shipped,
+    Action, Behaviour, Calls, CardTopics, CardsWorkload, Dht, DhtStart, Expectation, GroupChurn, Latency,
+    LinkKind, Lookups, Op, Overrides, RecordKind, Records, Regions, RingWorkload, SHIPPED, Scenario, Side,
+    Stat, Topology, Value, Workload, load, load_file, resolved, shipped,
 };
 
 fn load_with(text: &str, set: &[&str]) -> Vec<Scenario> {
@@ -46,77 +50,83 @@ fn the_defaults_are_these() {
     assert!(s.workloads.is_empty() && s.timeline.is_empty() && s.expectations.is_empty());
 }
 
+/// A file with a value for most keys that is not their default.
+const EVERY_KEY: &str = r#"
+version = 1
+name = "all"
+run = { seed = 18446744073709551615, duration = "2m", warmup = "10s", drain = "20s", until_idle = true }
+cost = { frame = "10us", verify = "60us" }
+[network]
+latency = "simblock-2019"
+jitter = "10%"
+link = "datagram"
+loss = 0.02
+latency_min = "2ms"
+retransmit = "1s"
+stream_timeout = "15s"
+redial = "3s"
+queue_max = 64
+topology = "ring:2"
+[gossip]
+profile = "eth2"
+version = "1.1"
+mesh_degree = 9
+heartbeat_interval = "1s"
+gossip_factor = "50%"
+validation = "none"
+score.ip_weight = -7
+score.topic.weight = 0.5
+[group.honest]
+count = 20
+regions = "europe"
+[group.sybil]
+count = 8
+behaviour = "sybil-flood"
+dials = 4
+start = "5s"
+ips = 2
+regions = "table"
+[[workload]]
+kind = "publish"
+topic = "hyperspace/tasks/t"
+rate = "6/m"
+size = "2KiB"
+sources = 3
+start = "12s"
+stop = "90s"
+messages = 7
+[[at]]
+t = "30s"
+do = "partition"
+a = "region:japan"
+b = "sybil"
+for = "10s"
+[[at]]
+t = "50s"
+do = "partition"
+a = "share:25%"
+for = "1s"
+[[expect]]
+metric = "delivery.ratio"
+group = "honest"
+op = ">="
+value = "99%"
+stat = "p95"
+"#;
+
 #[test]
-fn every_key_arrives_where_it_belongs() {
-    let s = load_one(
-        r#"
-        version = 1
-        name = "all"
-        run = { seed = 18446744073709551615, duration = "2m", warmup = "10s", drain = "20s", until_idle = true }
-        cost = { frame = "10us", verify = "60us" }
-        [network]
-        latency = "simblock-2019"
-        jitter = "10%"
-        link = "datagram"
-        loss = 0.02
-        latency_min = "2ms"
-        retransmit = "1s"
-        stream_timeout = "15s"
-        redial = "3s"
-        queue_max = 64
-        topology = "ring:2"
-        [gossip]
-        profile = "eth2"
-        version = "1.1"
-        mesh_degree = 9
-        heartbeat_interval = "1s"
-        gossip_factor = "50%"
-        validation = "none"
-        score.ip_weight = -7
-        score.topic.weight = 0.5
-        [group.honest]
-        count = 20
-        regions = "europe"
-        [group.sybil]
-        count = 8
-        behaviour = "sybil-flood"
-        dials = 4
-        start = "5s"
-        ips = 2
-        regions = "table"
-        [[workload]]
-        kind = "publish"
-        topic = "hyperspace/tasks/t"
-        rate = "6/m"
-        size = "2KiB"
-        sources = 3
-        start = "12s"
-        stop = "90s"
-        messages = 7
-        [[at]]
-        t = "30s"
-        do = "partition"
-        a = "region:japan"
-        b = "sybil"
-        for = "10s"
-        [[at]]
-        t = "50s"
-        do = "partition"
-        a = "share:25%"
-        for = "1s"
-        [[expect]]
-        metric = "delivery.ratio"
-        group = "honest"
-        op = ">="
-        value = "99%"
-        stat = "p95"
-        "#,
-    );
+fn keys_of_run_and_network_arrive() {
+    let s = load_one(EVERY_KEY);
     assert_eq!((s.run.seed, s.run.duration, s.run.until_idle), (u64::MAX, Duration::from_secs(120), true));
     assert_eq!((s.cost.frame, s.cost.verify), (Duration::from_micros(10), Duration::from_micros(60)));
     assert_eq!((&s.network.latency, s.network.link), (&Latency::simblock_2019(), LinkKind::Datagram));
     assert_eq!((s.network.jitter, s.network.loss, s.network.queue_max), (0.1, 0.02, 64));
     assert_eq!(s.network.topology, Topology::Ring(2));
+}
+
+#[test]
+fn keys_of_gossip_arrive() {
+    let s = load_one(EVERY_KEY);
     let mut gossip = Config::eth2();
     gossip.version = Version::V1_1;
     gossip.mesh_degree = 9;
@@ -125,9 +135,19 @@ fn every_key_arrives_where_it_belongs() {
     gossip.score.ip_weight = -7.0;
     gossip.score.topic.weight = 0.5;
     assert_eq!((s.gossip, s.envelopes), (gossip, false));
+}
+
+#[test]
+fn keys_of_groups_arrive() {
+    let s = load_one(EVERY_KEY);
     assert_eq!(s.groups.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(), ["honest", "sybil"]);
     assert_eq!((&s.groups[0].regions, &s.groups[1].regions), (&Regions::One(1), &Regions::Table));
     assert_eq!((s.groups[1].behaviour, s.groups[1].dials, s.groups[1].ips), (Behaviour::SybilFlood, 4, 2));
+}
+
+#[test]
+fn keys_of_workloads_and_timeline_arrive() {
+    let s = load_one(EVERY_KEY);
     let publish = Workload::Publish {
         group: 0,
         topic: "hyperspace/tasks/t".into(),
@@ -150,6 +170,11 @@ fn every_key_arrives_where_it_belongs() {
         s.timeline,
         [partition(30, 10, Side::Region(4), Side::Group(1)), partition(50, 1, Side::Share(0.25), Side::Rest)]
     );
+}
+
+#[test]
+fn keys_of_expectations_arrive() {
+    let s = load_one(EVERY_KEY);
     let expected = Expectation {
         peers: None,
         metric: "delivery.ratio".into(),
@@ -158,6 +183,161 @@ fn every_key_arrives_where_it_belongs() {
         stat: Stat::P95,
     };
     assert_eq!(s.expectations, [expected]);
+}
+
+/// The same of discovery, churn and lines.
+const DISCOVERY: &str = r#"
+version = 1
+name = "discovery"
+run = { duration = "5m", warmup = "1m", drain = "20s", stay = "7s", graph = true }
+[network]
+link = "datagram"
+topology = "none"
+duplicate = "1%"
+reorder = 0.02
+line_queue = "64KiB"
+hole_punching = "70%"
+relay_reservations = 5
+[dht]
+profile = "rust"
+start = "perfect"
+bootstrap = 3
+dial_round_trips = 2
+quorum = 1
+refresh_interval = "3m"
+[cards]
+ttl = "2m"
+followed_max = 9
+[group.honest]
+count = 20
+upload = "1Mbit/s"
+download = "8Mbit/s"
+clock_skew = "50ms"
+clock_drift = 0.00002
+churn = { session = "weibull:0.5:500s", offline = "exponential:5m", crash = "80%", keeps_state = true, begin = "up" }
+[group.relays]
+count = 2
+relay = true
+[group.hidden]
+count = 4
+nat = true
+churn = { sessions = ["0,0,10", "1,5,20,1"] }
+[[workload]]
+kind = "lookup"
+from = "hidden"
+rate = "2/s"
+messages = 11
+[[workload]]
+kind = "provide"
+keys = 7
+copies = 2
+rate = "1/s"
+start = "70s"
+ask = "90s"
+stop = "200s"
+[[workload]]
+kind = "put"
+size = "100B"
+rate = "1/s"
+[[workload]]
+kind = "cards"
+follow = 4
+followers = "hidden"
+topics = "buckets:8"
+[[workload]]
+kind = "ring"
+vnodes = "total-floor:750"
+keys = 50
+replicas = 2
+[[workload]]
+kind = "call"
+method = "state.createSession"
+params = '{"agentName": "{peer}"}'
+interval = "500ms"
+topics = ["web-research"]
+"#;
+
+#[test]
+fn keys_of_churn_lines_and_clocks_arrive() {
+    let s = load_one(DISCOVERY);
+    let (secs, network) = (Duration::from_secs, &s.network);
+    assert_eq!((s.run.stay, s.run.graph), (secs(7), true));
+    assert_eq!((network.duplicate, network.reorder, network.line_queue), (0.01, 0.02, 64 << 10));
+    assert_eq!((network.hole_punching, network.relay_reservations), (0.7, 5));
+    let [honest, relays, hidden] = &s.groups[..] else { panic!("three groups") };
+    assert_eq!((honest.upload, honest.download), (1_000_000, 8_000_000));
+    assert_eq!((honest.clock_skew, honest.clock_drift), (Duration::from_millis(50), 20e-6));
+    assert_eq!((relays.relay, relays.nat, hidden.relay, hidden.nat), (true, false, false, true));
+    let churn = Churn {
+        session: Lifetime::Weibull { shape: 0.5, scale: secs(500) },
+        offline: Lifetime::Exponential { mean: secs(300) },
+        crash: 0.8,
+        keeps_state: true,
+        begin: Begin::Up,
+    };
+    assert_eq!(honest.churn, Some(GroupChurn::Drawn(churn)));
+    assert!(matches!(hidden.churn, Some(GroupChurn::Trace { keeps_state: false, .. })), "{:?}", hidden.churn);
+}
+
+#[test]
+fn keys_of_dht_and_cards_arrive() {
+    let s = load_one(DISCOVERY);
+    let dht = s.dht.expect("a table [dht]");
+    let rust = kad::Config::rust();
+    let config = kad::Config { quorum: 1, refresh_interval: Duration::from_secs(180), ..rust };
+    assert_eq!(dht, Dht { config, start: DhtStart::Perfect, bootstrap: 3, dial_round_trips: 2 });
+    assert_eq!((s.cards.ttl, s.cards.followed_max), (Duration::from_secs(120), 9));
+}
+
+#[test]
+fn workloads_of_discovery_and_calls_arrive() {
+    let s = load_one(DISCOVERY);
+    let secs = Duration::from_secs;
+    let (start, stop) = (secs(60), secs(280));
+    let lookups = Lookups { group: 2, interval: Duration::from_millis(500), start, stop, count: 11 };
+    let provide = Records {
+        kind: RecordKind::Providers,
+        group: 0,
+        keys: 7,
+        copies: 2,
+        size: 1024,
+        start: secs(70),
+        ask: secs(90),
+        interval: secs(1),
+        stop: secs(200),
+    };
+    let put = Records {
+        kind: RecordKind::Values,
+        keys: 100,
+        copies: 1,
+        size: 100,
+        start,
+        ask: secs(170),
+        stop,
+        ..provide
+    };
+    let cards = CardsWorkload { group: 0, followers: 2, follow: 4, topics: CardTopics::Buckets(8) };
+    let vnodes = Vnodes::TotalFloor(750.try_into().expect("not zero"));
+    let ring = RingWorkload { group: 0, vnodes, keys: 50, replicas: 2 };
+    let calls = Calls {
+        group: 0,
+        method: "state.createSession".into(),
+        params: r#"{"agentName": "{peer}"}"#.into(),
+        interval: Duration::from_millis(500),
+        start,
+        stop,
+        count: 0,
+        topics: vec!["web-research".into()],
+    };
+    let all = [
+        Workload::Lookups(lookups),
+        Workload::Records(provide),
+        Workload::Records(put),
+        Workload::Cards(cards),
+        Workload::Ring(ring),
+        Workload::Call(calls),
+    ];
+    assert_eq!(s.workloads, all);
 }
 
 #[test]

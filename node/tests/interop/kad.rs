@@ -179,7 +179,7 @@ async fn a_client_asks_but_does_not_serve() {
     settings.net.kad_server = false;
     let (client, server) = (Ours::with(settings).await, Ours::start(2).await);
     client.handle.connect(server.address.clone()).await.expect("connected");
-    until("the server in the client's table", &client.handle, |s| s.contacts == 1).await;
+    until("the server in the client's table", &client.handle, |s| s.contacts >= 1).await;
     let client_known =
         |s: &hyperspace_node::driver::Status| s.peer(&id_of(1)).is_some_and(|p| !p.agent.is_empty());
     let status = until("the client's name", &server.handle, client_known).await;
@@ -230,7 +230,7 @@ async fn a_card_is_fetched_from_its_peer_and_from_the_dht() {
     updated(&mut reader, own).await;
 
     // A card that changes while others are connected is stored with them, in its envelope.
-    until("a server", &maker.handle, |s| s.contacts == 1).await;
+    until("a server", &maker.handle, |s| s.contacts >= 1).await;
     maker.handle.announce(Card { geo: None, ..card(own) }).await.expect("announced");
     within("the card in the DHT", async {
         loop {
@@ -252,7 +252,7 @@ async fn a_followed_peer_is_found_by_its_id_alone() {
     maker.handle.announce(card(maker.handle.own())).await.expect("announced");
     for node in [&maker, &reader] {
         node.handle.connect(near.address.clone()).await.expect("connected");
-        until("the near peer in the table", &node.handle, |s| s.contacts == 1).await;
+        until("the near peer in the table", &node.handle, |s| s.contacts >= 1).await;
     }
     within("the maker in the near peer's table", async {
         let mut tick = tokio::time::interval(std::time::Duration::from_millis(20));

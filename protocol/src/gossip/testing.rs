@@ -198,7 +198,7 @@ impl Lab {
     }
 
     pub(super) fn publish(&mut self, message: Text) -> Vec<Output<Text>> {
-        self.run(|g, cx| g.publish(cx, message))
+        self.run(|g, cx| _ = g.publish(cx, message))
     }
 
     /// Lets `n` heartbeats pass and returns the outbox of the last.

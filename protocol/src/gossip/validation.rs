@@ -74,11 +74,12 @@ impl<M: Message> RecentlyAccepted<M> {
 
 impl<M: Message> Gossip<M> {
     /// Publishes an own message: to all good peers of the topic with flood publishing, else to the mesh or the fanout.
-    pub fn publish(&mut self, cx: &mut Context<'_, M>, message: M) {
+    /// Returns to how many.
+    pub fn publish(&mut self, cx: &mut Context<'_, M>, message: M) -> usize {
         let config = &cx.config.gossip;
         if !self.seen.insert(cx.now, config.seen_ttl, &message.id()) {
             cx.counters.add(Count::Duplicate);
-            return;
+            return 0;
         }
         self.history.put(message.clone());
         let topic = message.topic();
@@ -97,12 +98,14 @@ impl<M: Message> Gossip<M> {
             }
             self.add_explicit(&message, &mut targets);
         }
+        let count = targets.len();
         for peer in targets {
             cx.send(peer, Frame::Message(message.clone()));
         }
         if subscribed {
             cx.out.push(Output::Deliver { message });
         }
+        count
     }
 
     /// A message came in. Returns it if it is new and wanted: the caller has it checked and calls

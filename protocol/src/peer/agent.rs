@@ -6,7 +6,7 @@ use super::Peer;
 use crate::card::{Card, Published};
 use crate::identity::PeerId;
 use crate::kad;
-use crate::machine::{Context, Message, Output, Unsealed};
+use crate::machine::{Context, Message, Output};
 use crate::primitive::{
     Agent, AgentInput, AgentOutput, Answer, Env, Execute, Fetch, Net, NoRecords, QueryEnd,
 };
@@ -158,14 +158,8 @@ struct Around<'a, 'c, M: Message> {
 impl<M: Message> Net for Around<'_, '_, M> {
     fn publish(&mut self, topic: &Topic, d: &str) -> Option<usize> {
         let topic = self.cx.services.topic(topic)?;
-        let mut nonce = [0; 16];
-        nonce[..8].copy_from_slice(&self.cx.rng.next_u64().to_be_bytes());
-        nonce[8..].copy_from_slice(&self.cx.rng.next_u64().to_be_bytes());
-        let Context { own, now, unix, .. } = self.cx;
-        let message = self.cx.services.seal(Unsealed { own, now, unix, topic, d, nonce })?;
-        let before = self.cx.out.len();
-        self.peer.gossip.publish(&mut self.cx, message);
-        Some(self.cx.out.len() - before)
+        let message = self.cx.seal(topic, d)?;
+        Some(self.peer.gossip.publish(&mut self.cx, message))
     }
 
     fn subscribe(&mut self, topic: &Topic) -> bool {

@@ -12,7 +12,7 @@ use crate::card::{
 };
 use crate::identity::PeerId;
 use crate::kad::Contact;
-use crate::machine::{Context, Message, Output, TopicRef, Unsealed};
+use crate::machine::{Context, Message, Output, TopicRef};
 use crate::request::{Event, Request, RequestId, Response};
 use crate::time::{Duration, Instant};
 
@@ -135,11 +135,7 @@ impl<M: Message> Peer<M> {
 
     fn publish_on_card_topic(&mut self, cx: &mut Context<'_, M>, own: PeerId, d: &str) -> Option<M> {
         let topic = cx.services.card_topic(&own)?;
-        let mut nonce = [0; 16];
-        nonce[..8].copy_from_slice(&cx.rng.next_u64().to_be_bytes());
-        nonce[8..].copy_from_slice(&cx.rng.next_u64().to_be_bytes());
-        let unsealed = Unsealed { own: cx.own, now: cx.now, unix: cx.unix, topic, d, nonce };
-        let message = cx.services.seal(unsealed)?;
+        let message = cx.seal(topic, d)?;
         self.gossip.publish(cx, message.clone());
         Some(message)
     }

@@ -1,8 +1,8 @@
 //! All of one participant: the parent machine that drains its children inside itself.
 //!
 //! The children are [`Gossip`], and, from their first use on, [`Kad`] (`dht`), the two card machines (`cards`) and the
-//! primitives (`agent`), so that a peer pays only for what it uses. New messages pass the envelope's receiver checks (freshness, replay) here,
-//! after the driver found the envelope itself in order.
+//! primitives (`agent`), so that a peer pays only for what it uses. New messages pass the envelope's receiver checks
+//! (freshness, replay) here, after the driver found the envelope itself in order.
 
 mod agent;
 mod cards;
@@ -67,8 +67,8 @@ impl<M: Message> Peer<M> {
     /// The process has died and starts again: feed [`Input::Start`] next. What was in memory alone is gone: neighbours,
     /// message caches, queries. With `keeps_state`, what a node writes to its disk is still there: the routing table,
     /// stored records, its own card and what it provides; what it was following is asked for anew by the application.
-    /// What the primitives keep is the driver's, in its records.
-    /// Without, only the numbers of its requests go on, lest a late response to one of before passes for one of now.
+    /// Without, only the numbers of its requests go on, lest a late response to one of before passes for one of now. What
+    /// the primitives keep is in the driver's records either way.
     pub fn restart(&mut self, keeps_state: bool) {
         let (dht, cards, agent) = (self.dht.take(), self.cards.take(), self.agent.take());
         *self = Self::default();
@@ -151,7 +151,7 @@ impl<M: Message> Peer<M> {
                 }
             }
             Input::Frame { .. } => {}
-            Input::Publish(message) => self.gossip.publish(cx, message),
+            Input::Publish(message) => _ = self.gossip.publish(cx, message),
             Input::Subscribe(topic) => self.subscribe(cx, topic),
             Input::Unsubscribe(topic) => self.unsubscribe(cx, topic),
             Input::Request { from, server, id, request } => match *request {

@@ -16,10 +16,9 @@ use crate::request::{Protocol, Query, RequestId};
 use crate::time::{Duration, Instant};
 use crate::topic::{Family, Topic};
 
-/// How long a peer has to answer, and a client's tool to finish (`messages` of the project: our choice, as long as libp2p's
-/// request-response default).
+/// How long a peer has to answer: our choice, the default of libp2p's request-response.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a tool, a model or another service outside the network has (our choice).
+/// How long a client's tool, a model or another service outside the network has (our choice).
 const OUTSIDE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most questions under way, to peers and to the outside each; one more fails at once.
 const UNDER_WAY_MAX: usize = 4096;

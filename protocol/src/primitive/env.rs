@@ -60,8 +60,8 @@ pub trait Net {
     fn unsubscribe(&mut self, topic: &Topic);
     /// The connected peers that subscribe to a topic, in order of their ids.
     fn subscribers(&self, topic: &Topic) -> Vec<PeerId>;
-    /// Asks a peer something, as JSON. False if there is no way to reach it. The answer comes to the agent with the same number; a
-    /// question that is never answered is the asker's to give up.
+    /// Asks a peer something, as JSON. False if there is no way to reach it. The answer comes to the agent with the same
+    /// number; a question that is never answered is the asker's to give up.
     fn ask(&mut self, to: &PeerId, id: RequestId, protocol: Protocol, body: String) -> bool;
     /// Answers what a peer asked.
     fn tell(&mut self, to: &PeerId, id: RequestId, body: String);
@@ -80,38 +80,6 @@ pub trait Net {
     fn fetch(&mut self, fetch: Fetch);
     /// Ends a call that was not answered at once.
     fn answer(&mut self, answer: Answer);
-}
-
-/// A peer without anything around it, for tests and for methods that need no network.
-#[derive(Debug, Default)]
-pub struct NoNet;
-
-impl Net for NoNet {
-    fn publish(&mut self, _: &Topic, _: &str) -> Option<usize> {
-        Some(0)
-    }
-    fn subscribe(&mut self, _: &Topic) -> bool {
-        true
-    }
-    fn unsubscribe(&mut self, _: &Topic) {}
-    fn subscribers(&self, _: &Topic) -> Vec<PeerId> {
-        Vec::new()
-    }
-    fn ask(&mut self, _: &PeerId, _: RequestId, _: Protocol, _: String) -> bool {
-        false
-    }
-    fn tell(&mut self, _: &PeerId, _: RequestId, _: String) {}
-    fn query(&mut self, _: u64, _: Query) -> bool {
-        false
-    }
-    fn announce(&mut self, _: crate::card::Card) {}
-    fn follow(&mut self, _: &PeerId) {}
-    fn cards(&self) -> Vec<std::sync::Arc<crate::card::Published>> {
-        Vec::new()
-    }
-    fn execute(&mut self, _: Execute) {}
-    fn fetch(&mut self, _: Fetch) {}
-    fn answer(&mut self, _: Answer) {}
 }
 
 /// What a method has to say: its result, or that the answer comes later.

@@ -38,7 +38,7 @@ pub use call::{
     Fetched, Source, Tier,
 };
 pub use config::Config;
-pub use env::{Env, Net, NoNet, Reply, Serving};
+pub use env::{Env, Net, Reply, Serving};
 pub use error::{Code, Error};
 pub use method::{Access, Entry, Method};
 pub use openrpc::openrpc;

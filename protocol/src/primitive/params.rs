@@ -222,10 +222,21 @@ impl Visitor<'_> for Number {
     }
 }
 
-/// Any JSON value, kept as it was written.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Any JSON value, kept as it was written. What has the grammar of JSON but cannot be read (numbers beyond a double, halves of
+/// surrogate pairs, more than 127 values in each other) is refused, so that nothing passes for less than it is.
+#[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Json(Box<RawValue>);
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        match serde_json::from_str::<serde_json::Value>(raw.get()) {
+            Ok(_) => Ok(Self(raw)),
+            Err(error) => Err(D::Error::custom(format!("cannot be read: {error}"))),
+        }
+    }
+}
 
 impl Json {
     /// Writes `value` as JSON.
@@ -240,7 +251,7 @@ impl Json {
 
     /// The value, with numbers as serde_json reads them.
     pub fn value(&self) -> serde_json::Value {
-        serde_json::from_str(self.get()).unwrap_or_default()
+        serde_json::from_str(self.get()).expect("it was read before")
     }
 }
 
@@ -275,7 +286,7 @@ impl Object {
 
     /// Its members.
     pub fn members(&self) -> serde_json::Map<String, serde_json::Value> {
-        serde_json::from_str(self.get()).unwrap_or_default()
+        serde_json::from_str(self.get()).expect("it was read before")
     }
 
     /// One of its members, if that is a string.
