@@ -1,7 +1,10 @@
 //! A process that is killed at any instant has kept everything that it acknowledged.
 //!
 //! The test runs itself again as a child that commits batches and prints the number of each one after its commit. The
-//! parent kills the child after some of them, without a chance to clean up, and looks at what it left.
+//! parent kills the child after some of them, without a chance to clean up, and looks at what it left. `node.rs` does the
+//! same to a whole node and its answers.
+
+mod node;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -11,10 +14,17 @@ use hyperspace_node::store::{Store, Unlock, check};
 use hyperspace_protocol::primitive::{Records, Table};
 
 /// Names the folder to the child.
-const DIR: &str = "HYPERLAB_KILL9_DIR";
-const RUNS: usize = 100;
+pub(crate) const DIR: &str = "HYPERLAB_KILL9_DIR";
+pub(crate) const RUNS: usize = 100;
 /// Batches go round among that many keys, so that records are overwritten and deleted all the time.
 const KEYS: u64 = 40;
+
+/// A number below `end`.
+pub(crate) fn random(end: u8) -> u8 {
+    let mut byte = [0];
+    getrandom::fill(&mut byte).expect("random bytes");
+    byte[0] % end
+}
 
 /// What batch `number` does: two records written, one deleted.
 fn apply(records: &mut dyn Records, number: u64) {
@@ -58,9 +68,7 @@ fn what_was_acknowledged_survives_being_killed() {
             .expect("a child");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut acknowledged = 0;
-        let mut random = [0];
-        getrandom::fill(&mut random).expect("random bytes");
-        let mut left = 1 + random[0] % 6;
+        let mut left = 1 + random(6);
         for line in stdout.lines() {
             // The test harness may have begun the first line.
             let line = line.expect("text");
