@@ -117,6 +117,9 @@ struct RunArgs {
     /// A peer to connect to at the start; may be repeated
     #[arg(long, value_name = "MULTIADDR")]
     bootstrap: Vec<String>,
+    /// Find peers on the local network by mDNS, and be found (a build with --features mdns)
+    #[arg(long)]
+    mdns: bool,
     /// A file with one API key per line: clients need one of them
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
@@ -253,6 +256,9 @@ fn settings(args: &RunArgs) -> Result<Settings, Failure> {
         settings.listen.clone_from(&args.listen);
     }
     settings.bootstrap.extend(args.bootstrap.iter().cloned());
+    if args.mdns {
+        settings.find_nearby().map_err(bad_settings)?;
+    }
     if let Some(text) = &args.control {
         let path = text.strip_prefix("unix:").filter(|path| !path.is_empty());
         let path = path.ok_or_else(|| Failure::Input(format!("--control {text}: write unix:PATH")))?;

@@ -29,6 +29,8 @@ pub struct Settings {
     pub listen: Vec<String>,
     /// Peers to connect to at the start, as multiaddrs.
     pub bootstrap: Vec<String>,
+    /// Whether peers on the local network are found by mDNS (see [`Settings::find_nearby`]).
+    pub mdns: bool,
     /// The machine.
     pub protocol: ProtocolConfig,
     /// How the store is opened.
@@ -70,6 +72,7 @@ struct P2p {
     bootstrap: Vec<String>,
     gossip: Option<String>,
     dht: Option<String>,
+    mdns: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -129,6 +132,9 @@ pub enum SettingsError {
     /// The budget of sessions is none.
     #[error("session.budget: {0}")]
     Budget(AmountError),
+    /// mDNS in a build that has none.
+    #[error("this build has no mDNS: build it with --features mdns, or leave p2p.mdns and --mdns out")]
+    NoMdns,
     /// A certificate without its key, or the other way round.
     #[error("rpc.certificate and rpc.key belong together: give both or none")]
     Tls,
@@ -167,16 +173,34 @@ impl Settings {
             protocol.primitives.state.budget = Amount(units.map_err(SettingsError::Budget)?);
         }
         let passphrase = file.store.passphrase_file.map(|path| passphrase(&base.join(path))).transpose()?;
-        Ok(Self {
+        let mut settings = Self {
             data,
             rpc: file.rpc.config(&base)?,
             listen: file.p2p.listen.unwrap_or_else(|| vec![LISTEN.to_owned()]),
             bootstrap: file.p2p.bootstrap,
+            mdns: false,
             protocol,
             unlock: passphrase.unwrap_or(Unlock::KeyFile),
             outside: file.outside.under(&base),
             control: None,
-        })
+        };
+        if file.p2p.mdns {
+            settings.find_nearby()?;
+        }
+        Ok(settings)
+    }
+
+    /// Lets peers on the local network find each other by mDNS: this node's addresses are announced there, and it connects to
+    /// peers that announce theirs, as long as it has few.
+    ///
+    /// # Errors
+    /// If the build has no mDNS (cargo feature `mdns`).
+    pub fn find_nearby(&mut self) -> Result<(), SettingsError> {
+        if !cfg!(feature = "mdns") {
+            return Err(SettingsError::NoMdns);
+        }
+        self.mdns = true;
+        Ok(())
     }
 }
 
@@ -301,6 +325,8 @@ mod tests {
             ("[rpc]\napi_key_file = \"none\"", "none"),
             ("[p2p]\ngossip = \"best\"", "hyperspace"),
             ("[p2p]\ndht = \"best\"", "off"),
+            #[cfg(not(feature = "mdns"))]
+            ("[p2p]\nmdns = true", "--features mdns"),
             ("[session]\nbudget = -1", "negative"),
             ("[store]\npassphrase_file = \"empty\"", "no passphrase"),
             ("[store", "line 1"),

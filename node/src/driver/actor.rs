@@ -45,6 +45,7 @@ pub(super) struct Ends {
 /// Who waits for a dial by address.
 pub(super) enum Dialler {
     Bootstrap(Multiaddr),
+    Nearby,
     Application(Answer<PeerId>),
 }
 

@@ -11,8 +11,8 @@ use hyperspace_protocol::primitive::{self, AgentInput, CallId};
 use hyperspace_protocol::request::{Command, Protocol, Request, RequestId, Response};
 use hyperspace_protocol::topic::Topic;
 use hyperspace_protocol::wire::kad::Message as KadMessage;
-use libp2p::StreamProtocol;
 use libp2p::swarm::ConnectionId;
+use libp2p::{Multiaddr, StreamProtocol};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -27,6 +27,9 @@ use crate::net::gossip::{Received, encode};
 use crate::net::link::Link;
 use crate::net::swarm::Order;
 use crate::net::{AskError, CARD, KAD, MEMORY, NetEvent, Reply, TOOL, TRAJECTORY};
+
+/// Peers and open dials up to which mDNS adds more: enough to be in a mesh. Our choice.
+const NEARBY_PEERS_MAX: usize = 32;
 
 impl Actor {
     pub(super) async fn on_net(&mut self, event: NetEvent) {
@@ -44,6 +47,7 @@ impl Actor {
             }
             NetEvent::Unreachable { peer, error } => self.on_unreachable(peer, &error),
             NetEvent::Dialled { number, result } => self.on_dialled(number, result),
+            NetEvent::Nearby(address) => self.on_nearby(address).await,
             NetEvent::Listening(addresses) => {
                 self.listening.clone_from(&addresses);
                 self.tell(Event::Listening(addresses));
@@ -228,7 +232,14 @@ impl Actor {
                     self.tell(Event::BootstrapFailed(failed));
                 }
             }
-            None => {}
+            Some(Dialler::Nearby) | None => {}
+        }
+    }
+
+    /// A node alone on its network joins it; one that has peers learns of others from them.
+    async fn on_nearby(&mut self, address: Multiaddr) {
+        if self.peers.len() + self.dials.len() < NEARBY_PEERS_MAX {
+            self.dial_address(Dialler::Nearby, address).await;
         }
     }
 

@@ -67,6 +67,8 @@ pub struct Settings {
     pub idle: Duration,
     /// Time between two pings of a connection.
     pub ping_interval: Duration,
+    /// Whether peers on the local network are found by mDNS. Has an effect only in a build with the feature `mdns`.
+    pub mdns: bool,
     /// The id of the Kademlia protocol. A name of our own: libp2p's would join the public network.
     pub kad_protocol: String,
     /// Whether this node serves the DHT to others (libp2p's server mode).
@@ -92,6 +94,7 @@ impl Default for Settings {
             messages_bytes_max: 256 << 20,
             idle: Duration::from_secs(60),
             ping_interval: Duration::from_secs(15),
+            mdns: false,
             kad_protocol: "/hyperspace/kad/1.0.0".to_owned(),
             kad_server: true,
             kad_bytes_max: 128 * 1024,
@@ -284,6 +287,8 @@ pub enum NetEvent {
         /// The other end.
         peer: PeerId,
     },
+    /// A peer on the local network announced this address of its own.
+    Nearby(Multiaddr),
     /// A peer told of itself.
     Identified {
         /// Over which connection.

@@ -14,7 +14,11 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, SinkExt, StreamExt};
 use hyperspace_protocol::identity::PeerId;
 use libp2p::core::ConnectedPoint;
+#[cfg(feature = "mdns")]
+use libp2p::mdns;
 use libp2p::multiaddr::Protocol;
+#[cfg(feature = "mdns")]
+use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{CloseConnection, ConnectionId, DialError, NetworkBehaviour, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, SwarmBuilder, identify, ping};
@@ -35,6 +39,10 @@ const RESOLVING_MAX: usize = 64;
 
 /// What may wait for room in the driver's inbox before libp2p is no longer polled.
 const PENDING_MAX: usize = 64;
+
+/// Peers of one mDNS answer that are looked at; they announce themselves again. Our choice.
+#[cfg(feature = "mdns")]
+const NEARBY_MAX: usize = 16;
 
 /// What the driver wants of connections.
 #[derive(Debug)]
@@ -59,6 +67,8 @@ pub enum Order {
 struct Behaviours {
     ours: Behaviour,
     identify: identify::Behaviour,
+    #[cfg(feature = "mdns")]
+    mdns: Toggle<mdns::tokio::Behaviour>,
     ping: ping::Behaviour,
 }
 
@@ -298,6 +308,17 @@ impl Net {
             }
             BehavioursEvent::Identify(identify::Event::Sent { .. } | identify::Event::Error { .. })
             | BehavioursEvent::Ping(_) => {}
+            #[cfg(feature = "mdns")]
+            BehavioursEvent::Mdns(mdns::Event::Discovered(found)) => {
+                let own = *self.swarm.local_peer_id();
+                for (peer, address) in found.into_iter().filter(|(peer, _)| *peer != own).take(NEARBY_MAX) {
+                    if let Ok(address) = address.with_p2p(peer) {
+                        self.pending.push_back(NetEvent::Nearby(address));
+                    }
+                }
+            }
+            #[cfg(feature = "mdns")]
+            BehavioursEvent::Mdns(mdns::Event::Expired(_)) => {}
             BehavioursEvent::Ours(never) => {
                 let never: Infallible = never;
                 match never {}
@@ -313,6 +334,12 @@ fn build(
 ) -> Result<Swarm<Behaviours>, NetError> {
     let failed = |e: &dyn std::fmt::Display| NetError::Transport(e.to_string());
     let settings = &shared.settings;
+    #[cfg(feature = "mdns")]
+    let nearby = settings
+        .mdns
+        .then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), pair.public().to_peer_id()))
+        .transpose()
+        .map_err(|e| failed(&e))?;
     let builder = SwarmBuilder::with_existing_identity(pair).with_tokio();
     #[cfg(feature = "quic")]
     let builder = builder.with_quic();
@@ -326,6 +353,8 @@ fn build(
         Behaviours {
             ours: Behaviour::new(Arc::clone(shared), inbox.clone()),
             identify: identify::Behaviour::new(identify),
+            #[cfg(feature = "mdns")]
+            mdns: nearby.into(),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(settings.ping_interval)),
         }
     };

@@ -9,7 +9,11 @@ mod gossip;
 mod hostile;
 mod kad;
 mod mesh;
+#[cfg(feature = "mdns")]
+mod nearby;
 mod puppet;
+#[cfg(feature = "quic")]
+mod quic;
 mod record;
 mod start;
 mod support;

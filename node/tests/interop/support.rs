@@ -146,10 +146,13 @@ impl Stock {
 
     pub async fn with(seed: u8, config: gossipsub::Config) -> Self {
         let pair = libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).expect("a key");
-        let mut swarm = SwarmBuilder::with_existing_identity(pair)
+        let builder = SwarmBuilder::with_existing_identity(pair)
             .with_tokio()
             .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
-            .expect("a transport")
+            .expect("a transport");
+        #[cfg(feature = "quic")]
+        let builder = builder.with_quic();
+        let mut swarm = builder
             .with_behaviour(|pair| {
                 let signed = gossipsub::MessageAuthenticity::Signed(pair.clone());
                 let own = pair.public().to_peer_id();
