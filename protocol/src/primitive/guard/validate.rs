@@ -51,8 +51,9 @@ impl JsonSchema for JsonSchemaText {
 /// Validates data by a JSON Schema: 2020-12, unless its `$schema` names an older draft (decision P8). `format` is not
 /// checked, as 2020-12 has it by default.
 ///
-/// Nothing is fetched: a reference must stay in the document or name a metaschema, and `$id` may be at the top alone. A
-/// regular expression may not look around or refer back, so that matching takes linear time.
+/// Nothing is fetched: a reference must stay in the document (`#...`) or be the id of the metaschema of a draft. `$id` may be
+/// at the top alone and names nothing; an anchor may be given once. A regular expression may not look around or refer back,
+/// so that matching takes linear time.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Validate {
     /// The data: any JSON.
@@ -121,6 +122,13 @@ fn compile(config: &Config, schema: &Value, data: Option<&Value>) -> Result<Vali
     }
     let mut seen = Seen::default();
     seen.walk(schema, true)?;
+    // Nothing may refer to it, so it only could lead the compiler to take something else for this document.
+    let nameless = schema.get("$id").is_some_and(Value::is_string).then(|| {
+        let mut schema = schema.clone();
+        schema.as_object_mut().map(|members| members.remove("$id"));
+        schema
+    });
+    let schema = nameless.as_ref().unwrap_or(schema);
     if seen.metaschema && seen.dynamic {
         return Err("refers to a metaschema and has a dynamic anchor, which would change it".to_owned());
     }
@@ -140,13 +148,14 @@ fn compile(config: &Config, schema: &Value, data: Option<&Value>) -> Result<Vali
 
 /// What a schema has anywhere in it. Values of `enum` and the like count too: a reference may lead into them.
 #[derive(Default)]
-struct Seen {
+struct Seen<'a> {
     metaschema: bool,
     dynamic: bool,
+    anchors: BTreeSet<&'a str>,
 }
 
-impl Seen {
-    fn walk(&mut self, schema: &Value, top: bool) -> Result<(), String> {
+impl<'a> Seen<'a> {
+    fn walk(&mut self, schema: &'a Value, top: bool) -> Result<(), String> {
         match schema {
             Value::Array(items) => items.iter().try_for_each(|item| self.walk(item, false)),
             Value::Object(members) => members.iter().try_for_each(|(name, value)| {
@@ -157,25 +166,29 @@ impl Seen {
         }
     }
 
-    fn member(&mut self, name: &str, value: &Value, top: bool) -> Result<(), String> {
+    fn member(&mut self, name: &str, value: &'a Value, top: bool) -> Result<(), String> {
         let Value::String(text) = value else {
             self.dynamic |= name == "$recursiveAnchor" && value.is_boolean();
             return Ok(());
         };
-        let known = METASCHEMAS.iter().any(|place| text.starts_with(place));
+        let known = METASCHEMAS.contains(&text.strip_suffix('#').unwrap_or(text));
         match name {
-            "$ref" | "$dynamicRef" | "$recursiveRef" if known => self.metaschema = true,
-            "$ref" | "$dynamicRef" | "$recursiveRef" if !text.starts_with('#') => {
+            "$ref" | "$dynamicRef" if known => self.metaschema = true,
+            "$ref" | "$dynamicRef" if !text.starts_with('#') => {
                 return Err(format!("{name} leads out of the document"));
             }
+            // The compiler takes it for that whatever it says.
+            "$recursiveRef" if text != "#" => return Err("$recursiveRef must be #".to_owned()),
             "$schema" if !known => return Err("$schema is not a draft that is known here".to_owned()),
             "$schema" if !top => return Err("$schema may be at the top alone".to_owned()),
-            "$id" if !top && !text.starts_with('#') => {
-                return Err("$id may be at the top alone".to_owned());
+            "$id" if !top => return Err("$id may be at the top alone".to_owned()),
+            // Which of two is meant depends on which of them are in schemas, and not in values of `const` and the like.
+            "$anchor" | "$dynamicAnchor" if !self.anchors.insert(text) => {
+                return Err(format!("{name} is given twice"));
             }
-            "$dynamicAnchor" => self.dynamic = true,
             _ => {}
         }
+        self.dynamic |= name == "$dynamicAnchor";
         Ok(())
     }
 }

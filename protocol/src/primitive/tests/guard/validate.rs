@@ -83,7 +83,60 @@ fn references_stay_in_the_document() {
     for nowhere in ["#/nowhere", "#nowhere", "#/%zz"] {
         refused(json!({"$ref": nowhere}), json!(1));
     }
-    refused(json!({"$ref": "https://json-schema.org/draft/2020-12/nothing"}), json!(1));
+    for reference in ["nothing", "schema#/$defs/x", "schema#meta", "meta/core"] {
+        let away = format!("https://json-schema.org/draft/2020-12/{reference}");
+        assert_eq!(refused(json!({"$ref": away}), json!(1)), "$ref leads out of the document");
+        assert!(refused(json!({"$schema": away}), json!(1)).starts_with("$schema is not"));
+    }
+    let seven = "http://json-schema.org/draft-07/schema#";
+    let old = json!({"$schema": seven, "$ref": seven});
+    assert_eq!(valid(&mut bench, old, json!({"type": "string"})), json!({"valid": true}));
+}
+
+/// What the price is reckoned by must be what the compiler will take.
+#[test]
+fn a_schema_cannot_pass_for_another() {
+    let too_much = "would be too much work for this data";
+    let costly = |reference: &str, last: Value| {
+        let mut schema = doubling(60, "allOf", last);
+        schema["$ref"] = json!(reference);
+        schema
+    };
+    // Named like a metaschema, of which a reference has a fixed price.
+    for id in ["https://json-schema.org/draft/2020-12/x", "https://json-schema.org/draft/2020-12/schema"] {
+        let mut schema = costly(&format!("{id}#/$defs/0"), json!(true));
+        schema["$id"] = json!(id);
+        assert_eq!(refused(schema, json!(1)), "$ref leads out of the document");
+        let mut schema = costly("#/$defs/0", json!(true));
+        schema["$id"] = json!(id);
+        assert_eq!(refused(schema, json!(1)), too_much);
+    }
+    let id = "https://json-schema.org/draft/2020-12/schema";
+    let own = json!({"$id": id, "$ref": id, "type": "string"});
+    let said = valid(&mut Bench::default(), own, json!("no schema"));
+    assert_eq!(said["valid"], false, "the metaschema is meant");
+    // An anchor that is none, in the place of the one that counts.
+    for decoy in [json!({"$anchor": "a"}), json!({"$dynamicAnchor": "a"}), json!([{"$anchor": "a"}])] {
+        let mut schema = costly("#a", json!(true));
+        schema["$defs"]["0"]["$anchor"] = json!("a");
+        assert_eq!(refused(schema.clone(), json!(1)), too_much);
+        schema["zzz"] = decoy;
+        assert!(refused(schema, json!(1)).ends_with(" is given twice"));
+    }
+    // A reference to the whole that says it is one to a part.
+    let again = json!({"$recursiveRef": "#/$defs/none"});
+    let schema = json!({"$schema": "https://json-schema.org/draft/2019-09/schema", "$defs": {"none": true},
+        "properties": {"a": {"allOf": [again, again]}}});
+    assert_eq!(refused(schema, json!({"a": {"a": {}}})), "$recursiveRef must be #");
+    // A pointer that the compiler reads more generously.
+    for index in ["+0", "00"] {
+        let mut schema = costly(&format!("#/allOf/{index}"), json!(true));
+        schema["allOf"] = json!([{"$ref": "#/$defs/0"}]);
+        assert!(["has a reference that leads nowhere", too_much].contains(&&refused(schema, json!(1))[..]));
+        let schema = json!({"prefixItems": [{"allOf": [{"type": "string"}]}],
+            "items": {"$ref": format!("#/prefixItems/{index}")}});
+        assert_eq!(refused(schema, json!(["a", "b"])), "has a reference that leads nowhere");
+    }
 }
 
 #[test]
