@@ -185,6 +185,13 @@ impl Agent {
         Some(token)
     }
 
+    /// Too much is asked of the outside, or too much of some kind: an error that says when the first of it ends at the latest.
+    pub(super) fn busy(&self, env: &Env<'_>, text: &str, of: impl Fn(CallId) -> bool) -> Error {
+        let theirs = self.outside.iter().filter(|(id, _)| of(**id));
+        let first = theirs.map(|(_, (_, deadline))| *deadline).min();
+        Error::busy(text, first.map_or(Duration::ZERO, |first| first.since(env.now)))
+    }
+
     fn outside(&mut self, env: &Env<'_>, waiting: Waiting) -> Option<CallId> {
         if self.outside.len() >= UNDER_WAY_MAX {
             return None;

@@ -5,6 +5,8 @@ use core::fmt;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::time::Duration;
+
 /// A code of JSON-RPC 2.0 or of spec 8.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(i32)]
@@ -23,7 +25,7 @@ pub enum Code {
     SessionNotFound = -32001,
     /// The operation would exceed the budget.
     BudgetExceeded = -32002,
-    /// Too many requests; the data says when to try again.
+    /// Too many requests; `data.retryAfterMs` says in how many milliseconds to try again.
     RateLimited = -32003,
     /// The content breaks a policy.
     SafetyViolation = -32004,
@@ -37,11 +39,14 @@ pub enum Code {
     TrajectoryRejected = -32008,
     /// The credentials of the connection do not cover the call: our own code (decision J7).
     Forbidden = -32050,
+    /// There are as many as there can be of what the call would add, until some are removed; waiting alone does not help:
+    /// our own code (decision J7).
+    Full = -32051,
 }
 
 impl Code {
     /// All of them with their names, as spec 8 writes them.
-    pub const NAMES: [(Self, &'static str); 14] = [
+    pub const NAMES: [(Self, &'static str); 15] = [
         (Self::ParseError, "Parse error"),
         (Self::InvalidRequest, "Invalid request"),
         (Self::MethodNotFound, "Method not found"),
@@ -56,6 +61,7 @@ impl Code {
         (Self::ReplicationFailed, "Replication failed"),
         (Self::TrajectoryRejected, "Trajectory rejected"),
         (Self::Forbidden, "Forbidden"),
+        (Self::Full, "Full"),
     ];
 
     /// Its number on the wire.
@@ -96,6 +102,18 @@ impl Error {
     /// A parameter that is missing or wrong; `name` is its path.
     pub fn param(name: &str, problem: impl fmt::Display) -> Self {
         Self::new(Code::InvalidParams, format!("{name}: {problem}")).with(json!({ "param": name }))
+    }
+
+    /// Too much is asked for at once; there is room again after this time.
+    pub fn busy(message: impl Into<String>, after: Duration) -> Self {
+        // Rounded up: a caller that waits so long is not refused for the same reason.
+        let millis = after.as_micros().div_ceil(1000).max(1);
+        Self::new(Code::RateLimited, message).with(json!({ "retryAfterMs": millis }))
+    }
+
+    /// No more fit until some are removed.
+    pub fn full(message: impl Into<String>) -> Self {
+        Self::new(Code::Full, message)
     }
 
     /// An object other than a session that is not there (decision J11).

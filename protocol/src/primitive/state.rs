@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::amount::{Amount, BUDGET_DIGITS, Budget, Decimal};
 use super::env::{Env, Reply, Serving};
-use super::error::{Code, Error};
+use super::error::Error;
 use super::method::{Access, Entry, Method, entry};
 use super::params::{Json, Name, Note, Object, Reward};
 use super::records::Table;
@@ -126,7 +126,7 @@ impl Method for CreateSession {
         let limit = self.limit(config)?;
         if env.records.count(Table::Session) >= config.sessions_max {
             let text = format!("{} sessions are alive: end some first", config.sessions_max);
-            return Err(Error::new(Code::RateLimited, text));
+            return Err(Error::full(text));
         }
         let id = env.fresh_id(Table::Session, "sess-", 8);
         let text = |text: Option<Note>| text.map(|text| text.to_string());

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::super::env::Env;
-use super::super::error::{Code, Error};
+use super::super::error::Error;
 use super::super::likeness::{Grams, normal};
 use super::super::records::Table;
 
@@ -204,10 +204,7 @@ impl Playbook {
         }
         let max = env.config.learning.playbooks_max;
         if env.records.count(Table::Playbook) >= max {
-            return Err(Error::new(
-                Code::RateLimited,
-                format!("there are {max} playbooks, the most there can be"),
-            ));
+            return Err(Error::full(format!("there are {max} playbooks, the most there can be")));
         }
         let head = Head { id: id.to_owned(), version: 0, next: 1, past: Default::default() };
         Ok(Self { head, bullets: BTreeMap::new(), touched: Default::default() })

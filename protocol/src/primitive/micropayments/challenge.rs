@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::store::{self, Kind};
-use super::{Chain, Config, Currency};
+use super::{Chain, Config, Currency, Live};
 use crate::identity::PeerId;
 use crate::payment::{Address, AddressError, Domain, Hex, keccak256};
 use crate::primitive::Agent;
 use crate::primitive::amount::{Decimal, decimal};
 use crate::primitive::env::{Env, Reply, Serving};
-use crate::primitive::error::{Code, Error};
+use crate::primitive::error::Error;
 use crate::primitive::method::{Access, Method};
 use crate::primitive::params::{Name, Note};
 use crate::primitive::records::Table;
@@ -284,8 +284,8 @@ impl Method for Challenge {
         }
         let (payee, address) = Payee::read(env, &self.payee_address)?;
         if agent.micropayments.count(Kind::Challenge) >= config.challenges_max {
-            let text = format!("{} challenges wait for payment: try again later", config.challenges_max);
-            return Err(Error::new(Code::RateLimited, text));
+            let text = format!("{} challenges wait for payment", config.challenges_max);
+            return Err(Live::busy(env, Kind::Challenge, text));
         }
         let nonce = format!("0x{}", env.random_hex(32));
         let issued = Issued {

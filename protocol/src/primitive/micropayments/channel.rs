@@ -142,7 +142,7 @@ impl Method for Open {
         let payer = key(config)?.address();
         if env.records.count(Table::Channel) >= config.channels_max {
             let text = format!("{} channels are open or just closed: close some first", config.channels_max);
-            return Err(Error::new(Code::RateLimited, text));
+            return Err(Error::full(text));
         }
         let mut salt = [0; 32];
         for part in salt.as_chunks_mut::<8>().0 {

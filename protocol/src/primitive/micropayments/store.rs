@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Live;
 use crate::primitive::env::Env;
+use crate::primitive::error::Error;
 use crate::primitive::records::Table;
 use crate::time::{Duration, UnixMillis};
 
@@ -86,6 +87,13 @@ pub(super) fn start(env: &Env<'_>) -> Live {
 impl Live {
     pub(super) const fn count(&self, kind: Kind) -> u64 {
         self.counts[kind as usize]
+    }
+
+    /// There is no room for another record of a kind: an error that says when the first of them expires.
+    pub(super) fn busy(env: &Env<'_>, kind: Kind, text: String) -> Error {
+        let first = env.records.scan(Table::Receipt, &kind.clock(), None, 1);
+        let at = first.first().and_then(|(key, _)| read_clock(key)).map_or(0, |(at, _)| at);
+        Error::busy(text, Duration::from_millis(at.saturating_sub(env.unix.0)))
     }
 
     /// Keeps a new record until `expires`.

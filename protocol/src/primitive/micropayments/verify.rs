@@ -7,12 +7,12 @@ use super::challenge::{self, Issued};
 use super::credential::{self, Credential, Offer, Unread};
 use super::settlement::Settlement;
 use super::store::{self, Kind};
-use super::{Currency, Money};
+use super::{Currency, Live, Money};
 use crate::identity::{PeerId, verify_strict};
 use crate::payment::{Address, Hex, Signature, keccak256};
 use crate::primitive::Agent;
 use crate::primitive::env::{Env, Reply, Serving};
-use crate::primitive::error::{Code, Error};
+use crate::primitive::error::Error;
 use crate::primitive::method::{Access, Method};
 use crate::time::UnixMillis;
 
@@ -160,8 +160,8 @@ impl Method for Verify {
             Err(reason) => return Ok(Self::refused(env, Some(&offer), reason).into()),
         };
         if agent.micropayments.count(Kind::Receipt) >= config.receipts_max {
-            let text = format!("{} payments are remembered: try again later", config.receipts_max);
-            return Err(Error::new(Code::RateLimited, text));
+            let text = format!("{} payments are remembered", config.receipts_max);
+            return Err(Live::busy(env, Kind::Receipt, text));
         }
         challenge::forgotten(env, &challenge);
         store::change(env, Kind::Challenge, &challenge, &Issued { paid: true, ..issued.clone() });

@@ -180,7 +180,7 @@ fn a_playbook_has_bounds() {
     }
     assert_eq!(ids(&mut bench), ["cal-00002", "cal-00003", "cal-00004"], "of equals the oldest goes");
     let params = json!({"playbookId": "other", "section": "str", "content": "x"});
-    assert_eq!(bench.fails("learning.addBullet", params).0, Code::RateLimited);
+    assert_eq!(bench.fails("learning.addBullet", params).0, Code::Full);
     bench.config.learning.token_budget = 30;
     let found = bench.ok("learning.reflect", example());
     assert!(book(&mut bench)["tokenCount"].as_u64().unwrap() <= 30);

@@ -213,8 +213,10 @@ fn a_wrong_price_or_payee_is_named() {
     bench.config.micropayments.challenges_max = 1;
     bench.challenge();
     let params = json!({"pricePoints": 1, "priceUsdc": 0, "payeeAddress": PAYEE});
-    assert_eq!(bench.fails(CHALLENGE, params.clone()).0, Code::RateLimited);
-    bench.pass(Duration::from_secs(301));
+    bench.pass(Duration::from_secs(100));
+    let busy = bench.call(CHALLENGE, params.clone()).unwrap_err();
+    assert_eq!((busy.code, busy.data), (Code::RateLimited, Some(json!({"retryAfterMs": 201_000}))));
+    bench.pass(Duration::from_secs(201));
     bench.ok(CHALLENGE, params);
 }
 
@@ -327,7 +329,9 @@ fn receipts_are_forgotten_when_they_cannot_be_used_again() {
     next.nonce = [9; 32];
     let credential = native(&next, 1);
     let before = bench.records.clone();
-    assert_eq!(bench.fails(VERIFY, json!({ "credential": credential })).0, Code::RateLimited);
+    let busy = bench.call(VERIFY, json!({ "credential": credential })).unwrap_err();
+    assert_eq!(busy.code, Code::RateLimited);
+    assert!(busy.data.unwrap()["retryAfterMs"].as_u64().is_some_and(|after| after <= 700_000));
     assert_eq!(bench.records, before);
     bench.pass(Duration::from_secs(700));
     assert_eq!(bench.records, MemoryRecords::default());

@@ -77,7 +77,7 @@ fn a_session_keeps_so_much_and_no_more() {
     }
     assert_eq!(bench.records.count(Table::Episode), 2);
     bench.config.state.sessions_max = 1;
-    assert_eq!(bench.fails("state.createSession", json!({})).0, Code::RateLimited);
+    assert_eq!(bench.fails("state.createSession", json!({})).0, Code::Full);
 }
 
 #[test]

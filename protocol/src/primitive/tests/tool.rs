@@ -169,7 +169,7 @@ fn a_card_holds_so_many_tools() {
         named(&mut bench, name).unwrap();
     }
     bench.caller.client = ClientId(2);
-    assert_eq!(code(named(&mut bench, 64)), Code::RateLimited);
+    assert_eq!(code(named(&mut bench, 64)), Code::Full);
     bench.run(|agent, env| agent.on_client_gone(env, ClientId(1)));
     named(&mut bench, 65).unwrap();
     assert_eq!(bench.ok("tool.listRegistered", json!({}))["tools"].as_array().unwrap().len(), 64);
@@ -291,7 +291,12 @@ fn other_peers_get_no_more_than_is_due() {
         }
     };
     assert_eq!(ask(&mut bench, 1, peer(2), &good), None);
-    assert_eq!(ask(&mut bench, 2, peer(2), &good), Some(-32003));
+    bench.now += Duration::from_secs(10);
+    bench.net.did.clear();
+    bench.run(|agent, env| agent.on_asked(env, peer(2), RequestId(2), Protocol::Tool, &good));
+    let Some(Did::Told(_, _, told)) = bench.net.did.pop() else { panic!("it is not refused") };
+    assert_eq!(told["error"]["code"], -32003);
+    assert_eq!(told["error"]["data"], json!({"retryAfterMs": 20_000}), "then the first is given up");
     assert_eq!(ask(&mut bench, 3, peer(3), &good), None);
     let deep = "[".repeat(100_000);
     for body in ["", "null", "[]", "{}", &deep, r#"{"toolId":"tool-0","params":{}}"#, r#"{"toolId":1}"#] {

@@ -243,7 +243,7 @@ impl Agent {
                 return Err(Error::new(Code::PeerUnavailable, text));
             }
         };
-        let id = id.ok_or_else(|| Error::new(Code::RateLimited, "too many calls are under way"))?;
+        let id = id.ok_or_else(|| self.busy(env, "too many calls are under way", |_| true))?;
         self.tool.running.insert(id, Running { waiter, tool: tool.id.clone(), client, began: env.now });
         Ok(())
     }
@@ -294,7 +294,7 @@ impl Agent {
             self.tool.running.values().filter(|r| matches!(r.waiter, Waiter::Peer(peer, _) if peer == from));
         if theirs.count() >= env.config.tool.executions_per_peer_max {
             let text = "too many executions for this peer are under way";
-            return Err(Error::new(Code::RateLimited, text));
+            return Err(self.busy(env, text, |id| running.get(&id).is_some_and(theirs)));
         }
         let tool = register::load(env, &ask.tool_id).ok_or_else(|| Error::not_found("tool", &ask.tool_id))?;
         self.begin(env, &tool, ask.params, ask.session_id, Waiter::Peer(from, id))

@@ -8,7 +8,7 @@ use super::schema;
 use crate::card::{self, Card, Published, TAGS_MAX, TOOLS_MAX};
 use crate::primitive::Agent;
 use crate::primitive::env::{Env, Reply, Serving};
-use crate::primitive::error::{Code, Error};
+use crate::primitive::error::Error;
 use crate::primitive::method::{Access, Method};
 use crate::primitive::params::{Object, Text};
 use crate::primitive::records::Table;
@@ -179,7 +179,7 @@ impl Method for Register {
             let Some(id) = idle.min_by_key(|tool| (tool.registered, tool.id.clone())).map(|t| t.id.clone())
             else {
                 let text = format!("{TOOLS_MAX} tools are registered and available: no more fit in a card");
-                return Err(Error::new(Code::RateLimited, text));
+                return Err(Error::full(text));
             };
             tools.retain(|tool| tool.id != id);
             gone = Some(id);

@@ -112,7 +112,7 @@ fn a_channel_that_cannot_be_opened() {
     bench.config.micropayments.channels_max = 1;
     let state = bench.ok(OPEN, params.clone());
     assert_eq!((&state["currency"], &state["chainId"]), (&json!("USD"), &json!(1)));
-    assert_eq!(bench.fails(OPEN, params.clone()).0, Code::RateLimited);
+    assert_eq!(bench.fails(OPEN, params.clone()).0, Code::Full);
     bench.config.micropayments.key = None;
     assert_eq!(bench.fails(OPEN, params.clone()).0, Code::Internal);
     let closed = bench.ok(CLOSE, json!({"channelId": state["channelId"]}));
