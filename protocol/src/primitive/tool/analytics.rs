@@ -34,6 +34,11 @@ impl Usage {
         if self.calls == 0 { 0.0 } else { self.micros as f64 / self.calls as f64 / 1000.0 }
     }
 
+    /// Whether it ever gave a result.
+    pub(super) const fn served(&self) -> bool {
+        self.good > 0
+    }
+
     pub(super) fn add(&mut self, unix: u64, took: Duration, good: bool) {
         self.calls += 1;
         self.good += u64::from(good);
@@ -79,6 +84,9 @@ impl card::Local for Experience<'_, '_> {
     }
 
     fn latency(&self, peer: &PeerId, tool: &card::Tool) -> Option<f64> {
+        if *peer == self.0.own {
+            return register::load(self.0, &tool.id).map(|tool| tool.usage.latency());
+        }
         let usage = used(self.0.records, peer, &tool.id);
         (usage.calls > 0).then(|| usage.latency())
     }

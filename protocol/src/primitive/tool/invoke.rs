@@ -164,7 +164,7 @@ pub(super) fn provider(env: &Env<'_>, tool: &str, peer: Option<&str>) -> Result<
     let experience = analytics::Experience(env);
     let rank = |peer: &PeerId| {
         let reputation = crate::card::Local::reputation(&experience, peer).unwrap_or_default();
-        (used(env.records, peer, tool).calls > 0, reputation)
+        (used(env.records, peer, tool).served(), reputation)
     };
     let ranked = named.map(|card| (rank(&card.peer_id), card.peer_id));
     let best = ranked.max_by(|((used, reputation), peer), ((other, other_reputation), other_peer)| {
@@ -260,6 +260,7 @@ impl Agent {
                         failed("the tool's result does not fit its schema", json!(problem))
                     })
                 });
+                let before = tool.latency();
                 tool.usage.add(env.unix.0, took, checked.is_ok());
                 register::save(env, &tool);
                 checked
@@ -290,9 +291,9 @@ impl Agent {
         if ask.params.get().len() > BYTES_MAX {
             return Err(Error::param("params", format!("must have at most {BYTES_MAX} bytes")));
         }
-        let theirs =
-            self.tool.running.values().filter(|r| matches!(r.waiter, Waiter::Peer(peer, _) if peer == from));
-        if theirs.count() >= env.config.tool.executions_per_peer_max {
+        let running = &self.tool.running;
+        let theirs = |running: &Running| matches!(running.waiter, Waiter::Peer(peer, _) if peer == from);
+        if running.values().filter(|one| theirs(one)).count() >= env.config.tool.executions_per_peer_max {
             let text = "too many executions for this peer are under way";
             return Err(self.busy(env, text, |id| running.get(&id).is_some_and(theirs)));
         }
@@ -303,11 +304,21 @@ impl Agent {
     /// Another peer carried out its tool for us, or did not (`None`).
     pub(super) fn invoke_told(&mut self, env: &mut Env<'_>, from: PeerId, id: RequestId, body: Option<&str>) {
         let Some(asked) = self.tool.asked.remove(&id) else { return };
-        let outcome = body.map_or_else(|| Err(unavailable(&from)), outcome_of_peer);
+        let told = body.and_then(read);
+        // A result is what the card promised, and no answer or an unreadable one is not. An error is neither: only the peer
+        // says whose fault it was.
+        match &told {
+            Some(Ok(_)) => env.rate(&from, true),
+            Some(Err(_)) => {}
+            None => env.rate(&from, false),
+        }
+        let outcome = match (told, body) {
+            (Some(told), _) => told.map_err(error_of_peer),
+            (None, Some(_)) => Err(failed("the peer's answer is none", json!(null))),
+            (None, None) => Err(unavailable(&from)),
+        };
         let took = env.now.since(asked.began);
         analytics::note(env, &from, &asked.tool, took, outcome.is_ok());
-        // A peer that answers keeps its word, whatever its tool says of the parameters.
-        env.rate(&from, body.is_some());
         let duration = took.as_millis();
         let result = outcome.map(|result| invoked(Invoked { result, duration, peer_id: from.to_string() }));
         env.net.answer(Answer { id: asked.call, result });
@@ -340,21 +351,21 @@ fn tell(env: &mut Env<'_>, to: &PeerId, id: RequestId, outcome: Outcome, duratio
 const FOREIGN: [Code; 5] =
     [Code::InvalidParams, Code::Internal, Code::RateLimited, Code::SafetyViolation, Code::PeerUnavailable];
 
-/// What another peer says of an execution.
-fn outcome_of_peer(body: &str) -> Outcome {
-    let Ok(told) = serde_json::from_str::<Told>(body) else {
-        return Err(failed("the peer's answer is none", json!(null)));
-    };
+/// What another peer says of an execution; `None` if it cannot be read.
+fn read(body: &str) -> Option<Result<Json, ToldError>> {
+    let told: Told = serde_json::from_str(body).ok()?;
     match (told.result, told.error) {
-        (Some(result), None) => Ok(result),
-        (_, Some(error)) => {
-            let message: String = error.message.chars().take(ERROR_MAX / 4).collect();
-            let data = error.data.filter(|data| data.get().len() <= ERROR_MAX).map(|data| data.value());
-            match FOREIGN.iter().find(|code| i64::from(code.number()) == error.code) {
-                Some(&code) => Err(Error { code, message, data }),
-                None => Err(failed("the peer refused", json!({ "code": error.code, "message": message }))),
-            }
-        }
-        (None, None) => Err(failed("the peer's answer is none", json!(null))),
+        (Some(result), None) => Some(Ok(result)),
+        (_, Some(error)) => Some(Err(error)),
+        (None, None) => None,
+    }
+}
+
+fn error_of_peer(error: ToldError) -> Error {
+    let message: String = error.message.chars().take(ERROR_MAX / 4).collect();
+    let data = error.data.filter(|data| data.get().len() <= ERROR_MAX).map(|data| data.value());
+    match FOREIGN.iter().find(|code| i64::from(code.number()) == error.code) {
+        Some(&code) => Error { code, message, data },
+        None => failed("the peer refused", json!({ "code": error.code, "message": message })),
     }
 }
