@@ -142,6 +142,7 @@ impl Method for Invoke {
             return Ok(Reply::Later);
         }
         let peer = provider(env, &self.tool_id, self.peer_id.as_deref())?;
+        env.refuse_unsafe(&self.params.members().into())?;
         let caller = Name::new(env.own.to_string()).ok();
         let ask = Ask { tool_id: self.tool_id, params: self.params, session_id: self.session_id, caller };
         let body = serde_json::to_string(&ask).expect("plain data");
