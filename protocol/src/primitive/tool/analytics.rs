@@ -83,6 +83,7 @@ impl card::Local for Experience<'_, '_> {
         if *peer == self.0.own { Some(1.0) } else { self.0.reputation(peer) }
     }
 
+    /// An own tool that never ran counts as 0, so that whoever has just registered it finds it.
     fn latency(&self, peer: &PeerId, tool: &card::Tool) -> Option<f64> {
         if *peer == self.0.own {
             return register::load(self.0, &tool.id).map(|tool| tool.usage.latency());

@@ -82,7 +82,8 @@ pub struct Found {
     pub capabilities: Vec<String>,
     /// Its peer's, 0 to 1: from experience, else what the card claims up to where a reputation starts (decision T8).
     pub reputation: f64,
-    /// In milliseconds: from experience, else what the card says; null if it does not.
+    /// In milliseconds: from experience, else what the card says; null if it does not, as of a tool that never ran. Own
+    /// tools that never ran have 0.
     pub avg_latency: Option<f64>,
     /// What it takes and gives: `{input, output}`, as the peer wrote it.
     pub schema: Json,

@@ -15,12 +15,15 @@ use crate::primitive::error::{Code, Error};
 use crate::primitive::method::{Access, Method};
 use crate::primitive::params::{Json, Name, Object};
 use crate::request::{Protocol, RequestId};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// Most bytes of parameters and of a result: half of the frame that carries them to another peer (our choice).
 const BYTES_MAX: usize = 512 * 1024;
 /// Most bytes of an error of another peer's that are passed on (our choice).
 const ERROR_MAX: usize = 4096;
+
+/// How long after a tool's latency has changed the card says so: the time between two heartbeats (spec 7.4).
+const LATENCY_NEWS: Duration = Duration::from_secs(30);
 
 /// An execution of a tool registered here.
 #[derive(Debug)]
@@ -264,6 +267,9 @@ impl Agent {
                 let before = tool.latency();
                 tool.usage.add(env.unix.0, took, checked.is_ok());
                 register::save(env, &tool);
+                if tool.latency() != before {
+                    self.tool.announce_within(env.now, LATENCY_NEWS);
+                }
                 checked
             }
             // It was dropped meanwhile.

@@ -16,6 +16,7 @@ use super::QueryEnd;
 use super::call::{CallId, ClientId, Executed, Fetched};
 use super::env::Env;
 use super::method::{Entry, entry};
+use super::records::Table;
 use crate::identity::PeerId;
 use crate::request::RequestId;
 use crate::time::{Duration, Instant};
@@ -81,8 +82,8 @@ impl Default for Config {
 pub(super) struct Live {
     /// Which client carries out which tool; a tool without is unavailable unless it has an endpoint.
     clients: BTreeMap<String, ClientId>,
-    /// When tools whose client is gone leave the card.
-    leave: Option<Instant>,
+    /// When the card is announced anew: tools whose client is gone leave it, and latencies are brought up to date.
+    announce: Option<Instant>,
     /// Executions of own tools, by the number of the question to the client or endpoint.
     running: BTreeMap<CallId, invoke::Running>,
     /// Invocations of other peers' tools.
@@ -96,7 +97,13 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn due(&self) -> Option<Instant> {
         let check = self.checks.first().map(|(due, _)| *due);
-        [check, self.leave].into_iter().flatten().min()
+        [check, self.announce].into_iter().flatten().min()
+    }
+
+    /// Has the card announced anew after this time, if it is not to be before.
+    fn announce_within(&mut self, now: Instant, time: Duration) {
+        let due = now + time;
+        self.announce = Some(self.announce.map_or(due, |before| before.min(due)));
     }
 }
 
@@ -109,7 +116,7 @@ impl Agent {
     }
 
     pub(super) fn tool_timeout(&mut self, env: &mut Env<'_>) {
-        if self.tool.leave.is_some_and(|leave| leave <= env.now) {
+        if self.tool.announce.is_some_and(|due| due <= env.now) {
             self.announce_tools(env);
         }
         while let Some(&(due, call)) = self.tool.checks.first() {
@@ -145,8 +152,7 @@ impl Agent {
         let before = self.tool.clients.len();
         self.tool.clients.retain(|_, owner| *owner != client);
         if self.tool.clients.len() < before {
-            let leave = env.now + env.config.tool.leave_after;
-            self.tool.leave = Some(self.tool.leave.map_or(leave, |before| before.min(leave)));
+            self.tool.announce_within(env.now, env.config.tool.leave_after);
         }
         let ended = self.tool.running.iter().filter(|(_, running)| running.client == Some(client));
         let ended: Vec<CallId> = ended.map(|(id, _)| *id).collect();

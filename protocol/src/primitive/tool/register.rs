@@ -30,14 +30,27 @@ pub(super) struct Tool {
 }
 
 impl Tool {
-    /// Its entry in the card. A latency of 0 stands for a tool that never ran.
+    /// Its latency for the card, in milliseconds, if it ever ran: rounded to two digits, so that the card changes rarely.
+    pub(super) fn latency(&self) -> Option<f64> {
+        if self.usage.calls == 0 {
+            return None;
+        }
+        let latency = self.usage.latency().min(card::LATENCY_MAX);
+        let mut step = 1.0;
+        while step * 100.0 <= latency {
+            step *= 10.0;
+        }
+        Some((latency / step).round() * step)
+    }
+
+    /// Its entry in the card.
     fn listed(&self) -> card::Tool {
         card::Tool {
             id: self.id.clone(),
             name: self.name.clone(),
             description: self.description.clone(),
             capabilities: self.capabilities.clone(),
-            avg_latency: Some(self.usage.latency().min(card::LATENCY_MAX)),
+            avg_latency: self.latency(),
             schema: Some(self.schema.text()),
         }
     }
@@ -91,7 +104,7 @@ impl Agent {
     }
 
     pub(super) fn announce_tools(&mut self, env: &mut Env<'_>) {
-        self.tool.leave = None;
+        self.tool.announce = None;
         let card = self.own_card(env);
         env.net.announce(card);
     }
