@@ -1,5 +1,6 @@
 //! The primitives as a child of the peer.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Peer;
@@ -8,7 +9,7 @@ use crate::identity::PeerId;
 use crate::kad;
 use crate::machine::{Context, Message, Output};
 use crate::primitive::{
-    Agent, AgentInput, AgentOutput, Answer, Env, Execute, Fetch, Net, NoRecords, QueryEnd,
+    Agent, AgentInput, AgentOutput, Answer, CallId, Env, Error, Execute, Fetch, Net, NoRecords, QueryEnd,
 };
 use crate::request::{Protocol, Query, Request, RequestId, Response};
 use crate::rng::Stream;
@@ -37,11 +38,13 @@ impl<M: Message> Peer<M> {
             records: &mut none,
             out: &mut *cx.out,
         };
-        let mut net = Around { peer: self, cx: rest };
+        let open = core::mem::take(&mut agent.open);
+        let mut net = Around { peer: self, cx: rest, open };
         let records = &mut *cx.records;
         let mut env = Env { own, now, unix, config, rng: &mut rng, records, net: &mut net };
         agent.start(&mut env);
         run(&mut agent, &mut env);
+        agent.open = net.open;
         self.agent = Some(agent);
         self.agent_queries(cx);
     }
@@ -153,6 +156,8 @@ pub(super) fn query_end<M: Message>(cx: &Context<'_, M>, outcome: kad::Outcome<M
 struct Around<'a, 'c, M: Message> {
     peer: &'a mut Peer<M>,
     cx: Context<'c, M>,
+    /// Calls that are not answered yet.
+    open: BTreeSet<CallId>,
 }
 
 impl<M: Message> Net for Around<'_, '_, M> {
@@ -223,7 +228,18 @@ impl<M: Message> Net for Around<'_, '_, M> {
         self.cx.out.push(Output::Agent(Box::new(AgentOutput::Fetch(fetch))));
     }
 
+    fn later(&mut self, call: CallId) {
+        self.open.insert(call);
+    }
+
+    fn abandon(&mut self, error: &Error) {
+        for id in core::mem::take(&mut self.open) {
+            self.answer(Answer { id, result: Err(error.clone()) });
+        }
+    }
+
     fn answer(&mut self, answer: Answer) {
+        self.open.remove(&answer.id);
         self.cx.out.push(Output::Agent(Box::new(AgentOutput::Answer(answer))));
     }
 }

@@ -41,6 +41,8 @@ pub struct Agent {
     queries: BTreeMap<u64, Waiting>,
     /// When the questions above are given up.
     deadlines: BTreeSet<(Instant, Deadline)>,
+    /// Calls that are not answered yet, while the agent does not run; then the [`Net`](super::Net) has them.
+    pub(crate) open: BTreeSet<CallId>,
     next: u32,
     started: bool,
 }
@@ -90,9 +92,9 @@ impl Agent {
 
     /// Takes a call, and answers it at once or later through [`Net::answer`](super::Net::answer).
     pub fn call(&mut self, env: &mut Env<'_>, call: Call) {
-        if let Some(result) = self.try_call(env, &call.method, call.id, &call.caller, call.params.as_deref())
-        {
-            env.net.answer(Answer { id: call.id, result: result.map(Into::into) });
+        match self.try_call(env, &call.method, call.id, &call.caller, call.params.as_deref()) {
+            Some(result) => env.net.answer(Answer { id: call.id, result: result.map(Into::into) }),
+            None => env.net.later(call.id),
         }
     }
 
@@ -101,11 +103,7 @@ impl Agent {
         let result = match what {
             Arrange::Budget { session, limit, consumed } => env.set_budget(&session, limit, consumed),
             Arrange::Reset => {
-                for (table, _) in Table::NAMES {
-                    env.records.delete_all(table, b"");
-                }
-                *self = self.restarted();
-                self.start(env);
+                self.reset(env);
                 Ok(())
             }
             Arrange::FailReplication(on) => {
@@ -114,6 +112,20 @@ impl Agent {
             }
         };
         env.net.answer(Answer { id, result: result.map(|()| "{}".into()) });
+    }
+
+    /// Erases all records and forgets what is under way, leaving nobody waiting and nothing subscribed to or announced that
+    /// a new agent would not.
+    fn reset(&mut self, env: &mut Env<'_>) {
+        env.net.abandon(&Error::new(Code::Internal, "the node was reset"));
+        self.reset_tool(env);
+        self.reset_improving(env);
+        self.reset_micropayments(env);
+        for (table, _) in Table::NAMES {
+            env.records.delete_all(table, b"");
+        }
+        *self = self.restarted();
+        self.start(env);
     }
 
     fn try_call(

@@ -115,7 +115,7 @@ pub enum Arrange {
         /// What it has spent.
         consumed: Budget,
     },
-    /// All records are erased, and what is under way is forgotten.
+    /// All records are erased, and what is under way is forgotten: calls that wait end with [`Code::Internal`](super::Code).
     Reset,
     /// Replicas count as unable to take memories, or no longer do.
     FailReplication(bool),

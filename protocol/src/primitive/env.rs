@@ -2,6 +2,7 @@
 
 use super::call::{Answer, CallId, Caller, Execute, Fetch};
 use super::config::Config;
+use super::error::Error;
 use super::records::{Records, Table};
 use crate::identity::PeerId;
 use crate::request::{Protocol, Query, RequestId};
@@ -78,8 +79,12 @@ pub trait Net {
     fn execute(&mut self, execute: Execute);
     /// Has the driver fetch something from outside the network. The reply comes to the agent.
     fn fetch(&mut self, fetch: Fetch);
-    /// Ends a call that was not answered at once.
+    /// A call is not answered at once.
+    fn later(&mut self, call: CallId);
+    /// Ends a call, at once or later.
     fn answer(&mut self, answer: Answer);
+    /// Ends every call that is not answered yet.
+    fn abandon(&mut self, error: &Error);
 }
 
 /// What a method has to say: its result, or that the answer comes later.

@@ -200,6 +200,17 @@ impl Agent {
         self.improving.check = Some(env.now + reputation::check_interval(&env.config.improving));
     }
 
+    /// Listens to nothing any more.
+    pub(super) fn reset_improving(&mut self, env: &mut Env<'_>) {
+        let tasks: Vec<String> = self.improving.interests.keys().cloned().collect();
+        for task in tasks {
+            self.lose_interest(env, &task);
+        }
+        for author in core::mem::take(&mut self.improving.subjects).into_keys() {
+            env.net.unsubscribe(&Topic::reputation(author));
+        }
+    }
+
     pub(super) fn improving_timeout(&mut self, env: &mut Env<'_>) {
         let over: Vec<String> = self
             .improving

@@ -156,6 +156,12 @@ impl Agent {
         self.follow_rounds(env);
     }
 
+    /// No channel is open any more, so no round is listened to.
+    pub(super) fn reset_micropayments(&mut self, env: &mut Env<'_>) {
+        self.micropayments.open = 0;
+        self.follow_rounds(env);
+    }
+
     pub(super) fn settlement_message(&mut self, env: &mut Env<'_>, author: PeerId, round: u64, d: &str) {
         self.hear_settlements(env, author, round, d);
     }

@@ -9,6 +9,7 @@ mod mesh;
 mod micropayments;
 mod recursive;
 mod redact;
+mod reset;
 mod state;
 mod tool;
 
@@ -51,6 +52,8 @@ pub(super) struct Around {
     pub(super) unreachable: Vec<PeerId>,
     /// Whether there is no DHT.
     pub(super) no_dht: bool,
+    /// Calls that are not answered yet.
+    pub(super) open: BTreeSet<CallId>,
 }
 
 fn json(text: &str) -> Value {
@@ -103,7 +106,16 @@ impl Net for Around {
     fn fetch(&mut self, fetch: Fetch) {
         self.did.push(Did::Fetched(fetch));
     }
+    fn later(&mut self, call: CallId) {
+        self.open.insert(call);
+    }
+    fn abandon(&mut self, error: &Error) {
+        for id in core::mem::take(&mut self.open) {
+            self.answer(Answer { id, result: Err(error.clone()) });
+        }
+    }
     fn answer(&mut self, answer: Answer) {
+        self.open.remove(&answer.id);
         self.did.push(Did::Answered(answer.id, answer.result.map(|text| json(&text))));
     }
 }

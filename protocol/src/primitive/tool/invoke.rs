@@ -286,6 +286,15 @@ impl Agent {
         }
     }
 
+    /// Executions are given up: the peers that wait for one are told so. Calls are not answered.
+    pub(super) fn tell_abandoned(&mut self, env: &mut Env<'_>) {
+        for running in core::mem::take(&mut self.tool.running).into_values() {
+            if let Waiter::Peer(peer, request) = running.waiter {
+                tell(env, &peer, request, Err(Error::new(Code::Internal, "the node was reset")), 0);
+            }
+        }
+    }
+
     /// Another peer invokes one of our tools.
     pub(super) fn invoke_asked(&mut self, env: &mut Env<'_>, from: PeerId, id: RequestId, body: &str) {
         if let Err(error) = self.begin_for(env, from, id, body) {

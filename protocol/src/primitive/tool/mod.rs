@@ -115,6 +115,18 @@ impl Agent {
         }
     }
 
+    /// Other peers that wait are told that there is nothing to wait for, and the card has no tools any more.
+    pub(super) fn reset_tool(&mut self, env: &mut Env<'_>) {
+        self.tell_abandoned(env);
+        let known = register::all(env);
+        if !known.is_empty() {
+            for tool in known {
+                env.records.delete(Table::Tool, tool.id.as_bytes());
+            }
+            self.announce_tools(env);
+        }
+    }
+
     pub(super) fn tool_timeout(&mut self, env: &mut Env<'_>) {
         if self.tool.announce.is_some_and(|due| due <= env.now) {
             self.announce_tools(env);
