@@ -161,7 +161,7 @@ pub struct Execution {
     pub outcome: Name,
     /// How good that was.
     pub reward: Reward,
-    /// The bullets that it was given: an extension.
+    /// The bullets that it was given, no more than a playbook may have: an extension.
     pub used_bullets: Option<Vec<Name>>,
     /// What people said about it: an extension.
     pub feedback: Option<Note>,
@@ -215,6 +215,10 @@ impl Method for Reflect {
         env: &mut Env<'_>,
         serving: Serving<'_>,
     ) -> Result<Reply<Reflected>, Error> {
+        let most = env.config.learning.bullets_max;
+        if self.execution.used_bullets.as_ref().is_some_and(|used| used.len() > most) {
+            return Err(Error::param("execution.usedBullets", format!("has more than {most} elements")));
+        }
         if env.config.learning.training == Training::EvalOnly {
             let version = Playbook::load(env, &self.playbook_id).map_or(0, |playbook| playbook.head.version);
             let (new_bullets, pruned_bullets) = Default::default();

@@ -230,7 +230,8 @@ impl Playbook {
     }
 
     pub(super) fn number(&self, id: &str) -> Option<u32> {
-        self.bullets.values().find(|bullet| bullet.id() == id).map(|bullet| bullet.number)
+        let number = id.rsplit_once('-')?.1.parse().ok()?;
+        self.bullets.get(&number).filter(|bullet| bullet.id() == id).map(|bullet| bullet.number)
     }
 
     /// Counts one use of a bullet.

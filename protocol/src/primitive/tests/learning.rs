@@ -172,6 +172,26 @@ fn curating_drops_the_worst_until_it_fits() {
 }
 
 #[test]
+fn a_run_uses_no_more_than_a_playbook_has() {
+    let mut bench = Bench::default();
+    bench.config.learning.bullets_max = 3;
+    let mut params = example();
+    params["execution"]["usedBullets"] = json!(["str-00001", "cal-00001", "str-1", "str", "str-99999999999"]);
+    let (code, message) = bench.fails("learning.reflect", params.clone());
+    assert_eq!(code, Code::InvalidParams);
+    assert!(message.starts_with("execution.usedBullets: "), "{message}");
+    assert_eq!(bench.records, MemoryRecords::default());
+    let id = add(&mut bench, "str", "Prefer primary sources.");
+    assert_eq!(id, "str-00001");
+    params["execution"]["usedBullets"] = json!(["cal-00001", "str-1", "str"]);
+    bench.ok("learning.reflect", params.clone());
+    assert_eq!(book(&mut bench)["bullets"][0]["helpfulCount"], 0, "only its own id names it");
+    params["execution"]["usedBullets"] = json!([id, id]);
+    bench.ok("learning.reflect", params);
+    assert_eq!(book(&mut bench)["bullets"][0]["helpfulCount"], 1);
+}
+
+#[test]
 fn a_playbook_has_bounds() {
     let mut bench = Bench::default();
     (bench.config.learning.bullets_max, bench.config.learning.playbooks_max) = (3, 1);
