@@ -114,12 +114,13 @@ impl Env<'_> {
         Ok(())
     }
 
-    /// Ends a session and erases what only it could read: values, episodes, trace.
+    /// Ends a session and erases what only it could read: values, episodes, trace, rate windows.
     pub(super) fn end_session(&mut self, session: &Session) {
         self.records.delete(Table::Session, session.id.as_bytes());
         for table in [Table::SessionValue, Table::Episode, Table::Step] {
             self.records.delete_all(table, &under(&session.id, b""));
         }
+        self.forget_windows(&session.id);
     }
 }
 

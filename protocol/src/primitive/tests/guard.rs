@@ -143,6 +143,32 @@ fn of_too_many_windows_those_that_end_first_go() {
     assert_eq!(bench.records.count(Table::RateWindow), 4, "those that have ended go too");
 }
 
+#[test]
+fn a_session_pushes_out_only_its_own_windows() {
+    let mut bench = Bench::default();
+    let (id, other) = (bench.session(), bench.session());
+    assert!(hit(&mut bench, "k", 1, 1000).0);
+    bench.caller.tier = Tier::Session(other.clone().into());
+    assert!(hit(&mut bench, "k", 1, 1000).0);
+    bench.caller.tier = Tier::Session(id.clone().into());
+    for number in 0..300 {
+        assert!(hit(&mut bench, &number.to_string(), 1, 10_000 + number).0);
+    }
+    assert_eq!(bench.records.count(Table::RateWindow), 2 * (256 + 2), "of its own those that end first went");
+    assert!(!hit(&mut bench, "299", 1, 10_299).0);
+    // The same when there is no room at all.
+    bench.config.guard.windows_max = 258;
+    assert!(hit(&mut bench, "more", 1, 20_000).0);
+    assert_eq!(bench.records.count(Table::RateWindow), 2 * 258);
+    for tier in [Tier::Operator, Tier::Session(other.into())] {
+        bench.caller.tier = tier;
+        assert!(!hit(&mut bench, "k", 1, 1000).0, "the others' windows are still there");
+    }
+    bench.caller.tier = Tier::Operator;
+    bench.ok("state.endSession", json!({"sessionId": id}));
+    assert_eq!(bench.records.count(Table::RateWindow), 2 * 2, "they go with the session");
+}
+
 proptest! {
     #[test]
     fn nothing_is_spent_twice_or_over(amounts in proptest::collection::vec(0u128..400_000, 1..40)) {
