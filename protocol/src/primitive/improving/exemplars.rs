@@ -25,7 +25,7 @@ const LIMIT: u64 = 5;
 pub struct GetExemplars {
     /// Of which kind of task.
     pub task_type: TaskType,
-    /// Most of them: 1 to 64, 5 by default.
+    /// Most of them: 1 to 64, 5 by default. There are fewer if the best together have more than 4 MiB.
     pub limit: Option<Whole<1, LIMIT_MAX>>,
     /// By what they are chosen; `EXEMPLAR_LEVEL` by default. `ACCUMULATE`: the claimed reward; `DATABASE_LEVEL`: what the
     /// author's trajectories are worth together; `EXEMPLAR_LEVEL`: what each is worth itself; `HYBRID`: the same among
@@ -95,8 +95,7 @@ impl Method for GetExemplars {
         let mut exemplars = Vec::new();
         let mut keys = Vec::new();
         for (ranked, mut trajectory) in rank::choose(env, library, candidates, limit) {
-            trajectory.head.uses += 1;
-            library.save(env, &trajectory);
+            library.note_use(env, &ranked.key, &mut trajectory);
             keys.push(ranked.key);
             let (head, content) = (trajectory.head, trajectory.content);
             exemplars.push(Exemplar {

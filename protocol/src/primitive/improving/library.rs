@@ -150,12 +150,14 @@ pub(super) struct Held {
     pub(super) head: Head,
     pub(super) reward: f64,
     pub(super) state: State,
+    /// How many bytes the record has.
+    pub(super) bytes: u64,
 }
 
 impl Held {
-    fn of(trajectory: &Trajectory) -> Self {
+    fn of(trajectory: &Trajectory, bytes: u64) -> Self {
         let Content { reward, state, .. } = trajectory.content;
-        Self { head: trajectory.head.clone(), reward, state }
+        Self { head: trajectory.head.clone(), reward, state, bytes }
     }
 
     /// What it is worth, 0 to 1: the mean outcome of own runs that had it as an exemplar, with the claimed reward as
@@ -182,14 +184,34 @@ fn key(task: &str, head: &Head) -> Key {
     key
 }
 
+/// Where it is noted how often a trajectory was handed out, so that handing it out does not write the whole of it again. The
+/// number in the trajectory's own record is that of when it was last written.
+const USES: &[u8] = b"improving/uses/";
+
+fn uses_key(key: &Key) -> Vec<u8> {
+    [USES, key].concat()
+}
+
+/// How much there is of something.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Amount {
+    pub(super) count: usize,
+    pub(super) bytes: u64,
+}
+
+/// One author's part of the bytes of a library is at most one in so many (our choice).
+const AUTHORS_LEAST: u64 = 5;
+
 /// The index over the records. It is made from them at a start and follows every change.
 #[derive(Debug, Default)]
 pub(super) struct Library {
     held: BTreeMap<Key, Held>,
     by_id: BTreeSet<(String, Key)>,
     by_hash: BTreeSet<(String, Key)>,
-    /// How many of each author.
-    authors: BTreeMap<PeerId, usize>,
+    /// How much of each author.
+    authors: BTreeMap<PeerId, Amount>,
+    /// How many bytes the records have together.
+    bytes: u64,
 }
 
 impl Library {
@@ -201,8 +223,10 @@ impl Library {
             let found = env.records.scan(Table::Trajectory, b"", after.as_deref(), 256);
             for (key, value) in &found {
                 let Ok(key) = Key::try_from(&key[..]) else { continue };
-                if let Ok(trajectory) = serde_json::from_slice::<Trajectory>(value) {
-                    library.index(key, Held::of(&trajectory));
+                if let Ok(mut trajectory) = serde_json::from_slice::<Trajectory>(value) {
+                    let noted = env.records.load::<u64>(Table::Fact, &uses_key(&key)).unwrap_or_default();
+                    trajectory.head.uses = trajectory.head.uses.max(noted);
+                    library.index(key, Held::of(&trajectory, value.len() as u64));
                 }
             }
             match found.last() {
@@ -216,7 +240,10 @@ impl Library {
         self.forget(&key);
         self.by_id.insert((held.head.id.clone(), key));
         self.by_hash.insert((held.head.hash.clone(), key));
-        *self.authors.entry(held.head.author).or_default() += 1;
+        let of_author = self.authors.entry(held.head.author).or_default();
+        of_author.count += 1;
+        of_author.bytes += held.bytes;
+        self.bytes += held.bytes;
         self.held.insert(key, held);
     }
 
@@ -224,9 +251,11 @@ impl Library {
         let Some(held) = self.held.remove(key) else { return };
         self.by_id.remove(&(held.head.id, *key));
         self.by_hash.remove(&(held.head.hash, *key));
-        if let Some(count) = self.authors.get_mut(&held.head.author) {
-            *count -= 1;
-            if *count == 0 {
+        self.bytes -= held.bytes;
+        if let Some(of_author) = self.authors.get_mut(&held.head.author) {
+            of_author.count -= 1;
+            of_author.bytes -= held.bytes;
+            if of_author.count == 0 {
                 self.authors.remove(&held.head.author);
             }
         }
@@ -235,18 +264,35 @@ impl Library {
     /// Writes a record, new or changed.
     pub(super) fn save(&mut self, env: &mut Env<'_>, trajectory: &Trajectory) -> Key {
         let key = key(&trajectory.content.task_type, &trajectory.head);
-        env.records.save(Table::Trajectory, &key, trajectory.subject.as_deref(), trajectory);
-        self.index(key, Held::of(trajectory));
+        let bytes = serde_json::to_vec(trajectory).expect("records are plain data");
+        self.index(key, Held::of(trajectory, bytes.len() as u64));
+        env.records.put(Table::Trajectory, &key, trajectory.subject.as_deref(), bytes);
         key
+    }
+
+    /// Notes that a trajectory was handed out.
+    pub(super) fn note_use(&mut self, env: &mut Env<'_>, key: &Key, trajectory: &mut Trajectory) {
+        let Some(held) = self.held.get_mut(key) else { return };
+        held.head.uses += 1;
+        trajectory.head.uses = held.head.uses;
+        env.records.save(Table::Fact, &uses_key(key), trajectory.subject.as_deref(), &held.head.uses);
     }
 
     /// Reads a record. One that was erased behind our back is forgotten.
     pub(super) fn get(&mut self, env: &Env<'_>, key: &Key) -> Option<Trajectory> {
-        let found = env.records.load(Table::Trajectory, key);
-        if found.is_none() {
+        let Some(mut found) = env.records.load::<Trajectory>(Table::Trajectory, key) else {
             self.forget(key);
+            return None;
+        };
+        if let Some(held) = self.held.get(key) {
+            found.head.uses = held.head.uses;
         }
-        found
+        Some(found)
+    }
+
+    /// Whether it is still here.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.held.contains_key(key)
     }
 
     /// Whether there is something of this author under this id.
@@ -257,6 +303,7 @@ impl Library {
     /// Erases a record.
     pub(super) fn remove(&mut self, env: &mut Env<'_>, key: &Key) {
         env.records.delete(Table::Trajectory, key);
+        env.records.delete(Table::Fact, &uses_key(key));
         self.forget(key);
     }
 
@@ -291,22 +338,21 @@ impl Library {
         index.range(from..).take_while(move |(found, _)| *found == text).map(|(_, key)| key)
     }
 
-    /// The authors, and how many trajectories of each are held.
-    pub(super) fn authors(&self) -> &BTreeMap<PeerId, usize> {
+    /// The authors, and how much of each is held.
+    pub(super) fn authors(&self) -> &BTreeMap<PeerId, Amount> {
         &self.authors
     }
 
-    /// Drops what is too much after `key` came: first of its author (others only), then of its task type, then of all.
-    /// What goes is worth least by utility and its author's reputation; of equals the oldest; own ones when nothing
-    /// else is left.
+    /// Drops what is too much after `key` came, in number or bytes: first of its author (others only), then of its task type,
+    /// then of all. What goes is worth least by utility and its author's reputation; of equals the oldest; own ones when
+    /// nothing else is left.
     pub(super) fn evict(&mut self, env: &mut Env<'_>, key: &Key) {
-        let (of_author, of_task, in_all) = (
-            env.config.improving.author_max,
-            env.config.improving.task_max,
-            env.config.improving.library_max,
-        );
+        let config = &env.config.improving;
+        let (of_author, of_task, in_all) = (config.author_max, config.task_max, config.library_max);
+        let bytes = config.library_bytes_max;
         let Some(author) = self.held.get(key).map(|held| held.head.author) else { return };
-        if author != env.own && self.authors.get(&author).is_some_and(|count| *count > of_author) {
+        let too_much = |held: &Amount| held.count > of_author || held.bytes > bytes / AUTHORS_LEAST;
+        while author != env.own && self.authors.get(&author).is_some_and(too_much) {
             self.evict_worst(env, |_, held| held.head.author == author);
         }
         let prefix: [u8; 16] = key[..16].try_into().expect("a key has 32 bytes");
@@ -319,7 +365,7 @@ impl Library {
         while self.held.range(begin..=end(*key)).count() > of_task {
             self.evict_worst(env, |key, _| key.starts_with(&prefix));
         }
-        while self.held.len() > in_all {
+        while self.held.len() > in_all || self.bytes > bytes {
             self.evict_worst(env, |_, _| true);
         }
     }

@@ -78,6 +78,8 @@ pub struct Config {
     pub task_max: usize,
     /// Most trajectories in all.
     pub library_max: usize,
+    /// Most bytes of all trajectories together, as they are stored; of one other author at most a fifth of that.
+    pub library_bytes_max: u64,
     /// Most trajectories of one other author.
     pub author_max: usize,
     /// Most task types whose trajectories are listened to; of more, the one used longest ago is given up.
@@ -105,6 +107,8 @@ impl Default for Config {
             // Our choice: the spec's examples show 178 and 234; a trajectory is a few kilobytes.
             task_max: 500,
             library_max: 5_000,
+            // Our choice: twice as much as those take at a usual 6 KiB.
+            library_bytes_max: 64 << 20,
             // Our choice: no author can fill more than a fifth of a task type.
             author_max: 100,
             // Our choice: stock peers take about a hundred topics, and capability cards need most of those.
@@ -192,7 +196,7 @@ impl Agent {
         }
         // The authors held most of.
         let mut authors: Vec<(usize, PeerId)> =
-            self.improving.library.authors().iter().map(|(author, count)| (*count, *author)).collect();
+            self.improving.library.authors().iter().map(|(author, held)| (held.count, *author)).collect();
         authors.sort_unstable_by(|a, b| b.cmp(a));
         for (_, author) in authors.into_iter().take(env.config.improving.subjects_max) {
             self.listen_about(env, author);

@@ -17,6 +17,8 @@ const RELEVANCE: f64 = 0.7;
 const LIKENESS: f64 = 0.3;
 /// Of how many, the best by relevance, the choice is made (our choice).
 const SHORT_LIST: usize = 64;
+/// Most bytes of records that are read for a choice (our choice): of more, the best by relevance.
+const READ_MAX: u64 = 4 << 20;
 
 /// A trajectory with what it is worth here.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub(super) struct Ranked {
     pub(super) score: f64,
     /// By what the strategy chooses, 0 to 1.
     relevance: f64,
+    /// How long its record is.
+    bytes: u64,
 }
 
 /// What an author's trajectories of one task type are worth in the mean, times its weight; and how many there are. Failures
@@ -88,7 +92,10 @@ pub(super) fn candidates(
             Strategy::DatabaseLevel => database,
             Strategy::ExemplarLevel | Strategy::Hybrid => score,
         };
-        found.push((Ranked { key: *key, id: held.head.id.clone(), score, relevance }, &held.head.hash));
+        found.push((
+            Ranked { key: *key, id: held.head.id.clone(), score, relevance, bytes: held.bytes },
+            &held.head.hash,
+        ));
     }
     found.sort_by(|(a, _), (b, _)| {
         b.relevance.total_cmp(&a.relevance).then(b.score.total_cmp(&a.score)).then_with(|| order(a, b))
@@ -111,6 +118,11 @@ pub(super) fn choose(
     limit: usize,
 ) -> Vec<(Ranked, Trajectory)> {
     candidates.truncate(SHORT_LIST.max(limit));
+    let mut read = 0;
+    candidates.retain(|ranked| {
+        read += ranked.bytes;
+        read <= READ_MAX
+    });
     let mut left: Vec<(Ranked, Trajectory, Grams, f64)> = Vec::new();
     for ranked in candidates {
         if let Some(trajectory) = library.get(env, &ranked.key) {

@@ -278,7 +278,10 @@ impl Agent {
         let trajectory = Trajectory { head, content, failing: None, subject: None, feedback: None };
         let key = self.improving.library.save(env, &trajectory);
         self.improving.library.evict(env, &key);
-        self.listen_about(env, author);
+        // What gave way at once is no reason to listen.
+        if self.improving.library.has(&key) {
+            self.listen_about(env, author);
+        }
         Ok(())
     }
 }
