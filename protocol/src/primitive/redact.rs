@@ -9,6 +9,7 @@
 //! Limits: names, postal addresses, dates of birth and e-mail addresses outside ASCII are not found, nor numbers without
 //! country or area code, nor what is encoded otherwise or spread over several values. Who must be sure does not share.
 
+use core::ops::Range;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
@@ -22,8 +23,8 @@ struct Rule {
     tag: &'static str,
     /// Group 1 if it has one, else the whole, is what goes.
     pattern: LazyLock<Regex>,
-    /// How many bytes of what was found it really is; `None` for nothing.
-    check: fn(&str) -> Option<usize>,
+    /// Which parts of what was found it really is, in order.
+    check: fn(&str) -> Vec<Range<usize>>,
 }
 
 macro_rules! rule {
@@ -67,15 +68,17 @@ static RULES: [Rule; 12] = [
         r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,8}\.[A-Za-z]{2,24}",
         all
     ),
-    rule!("[IBAN]", r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b", iban),
-    rule!("[CARD]", r"\b[2-6](?:[ -]?[0-9]){12,18}\b", card),
-    rule!("[SSN]", r"\b[0-9]{3}[ -][0-9]{2}[ -][0-9]{4}\b", ssn),
+    rule!("[IBAN]", r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b", |found| start(iban(
+        found
+    ))),
+    rule!("[CARD]", r"\b[2-6](?:[ -]?[0-9]){12,18}\b", |found| start(card(found))),
+    rule!("[SSN]", r"\b[0-9]{3}[ -][0-9]{2}[ -][0-9]{4}\b", |found| start(ssn(found))),
     rule!(
         "[PHONE]",
         r"\+[1-9](?:[ .()/-]{0,2}[0-9]){7,14}\b|\(?\b[2-9][0-9]{2}\)?[ .-]{1,2}[0-9]{3}[ .-][0-9]{4}\b",
         all
     ),
-    rule!("[IP]", r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3,9}\b", ipv4),
+    rule!("[IP]", r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3,9}\b", |found| start(ipv4(found))),
     rule!("[IP]", r"[0-9A-Za-z_:]*::?[0-9A-Za-z_:.]*[0-9A-Za-z]", ipv6),
 ];
 
@@ -174,10 +177,11 @@ impl Rule {
         let mut finds = Vec::new();
         for captures in self.pattern.captures_iter(text) {
             let Some(found) = captures.get(1).or_else(|| captures.get(0)) else { continue };
-            let Some(length) = (self.check)(found.as_str()) else { continue };
-            let range = found.start()..found.start() + length;
-            if !spared.iter().any(|spared| spared.start < range.end && range.start < spared.end) {
-                finds.push(range);
+            for part in (self.check)(found.as_str()) {
+                let range = found.start() + part.start..found.start() + part.end;
+                if !spared.iter().any(|spared| spared.start < range.end && range.start < spared.end) {
+                    finds.push(range);
+                }
             }
         }
         for range in finds.iter().rev() {
@@ -217,8 +221,13 @@ fn holds_something(value: &Value, tag: &str) -> bool {
     }
 }
 
-fn all(found: &str) -> Option<usize> {
-    Some(found.len())
+fn all(found: &str) -> Vec<Range<usize>> {
+    start(Some(found.len()))
+}
+
+/// So many bytes from the start, or nothing.
+fn start(length: Option<usize>) -> Vec<Range<usize>> {
+    length.map(|length| 0..length).into_iter().collect()
 }
 
 /// The longest beginning of `found`, cut at a space or hyphen, that passes.
@@ -279,7 +288,27 @@ fn ipv4(found: &str) -> Option<usize> {
     (!address.is_loopback() && !address.is_unspecified()).then_some(found.len())
 }
 
-fn ipv6(found: &str) -> Option<usize> {
-    let address: Ipv6Addr = found.parse().ok()?;
-    (!address.is_loopback() && !address.is_unspecified()).then_some(found.len())
+/// Labels may be glued to an address, as in `ip:2001:db8::7`: what counts is what is between segments that none can have.
+fn ipv6(found: &str) -> Vec<Range<usize>> {
+    let segment = |text: &str| {
+        (text.len() <= 4 && text.bytes().all(|b| b.is_ascii_hexdigit())) || text.parse::<Ipv4Addr>().is_ok()
+    };
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    let (mut at, mut goes_on) = (0, false);
+    for text in found.split(':') {
+        let end = at + text.len();
+        let fits = segment(text);
+        match runs.last_mut() {
+            Some(run) if fits && goes_on => run.end = end,
+            _ if fits => runs.push(at..end),
+            _ => {}
+        }
+        (at, goes_on) = (end + 1, fits);
+    }
+    let public = |run: &Range<usize>| {
+        let address = found[run.clone()].parse::<Ipv6Addr>();
+        address.is_ok_and(|address| !address.is_loopback() && !address.is_unspecified())
+    };
+    runs.retain(public);
+    runs
 }

@@ -63,6 +63,21 @@ fn what_only_looks_alike_is_left_alone() {
 }
 
 #[test]
+fn addresses_glued_to_labels_go() {
+    for (text, clean) in [
+        ("ip:2001:db8::7", "ip:[IP]"),
+        ("src:fe80::1, dst:fe80::2:port", "src:[IP], dst:[IP]:port"),
+        ("from:2001:db8::7:to:2001:db8:0:0:0:0:0:8", "from:[IP]:to:[IP]"),
+        ("x:::ffff:0:1", "x:[IP]"),
+    ] {
+        assert_eq!(text_redacted(text).as_deref(), Some(clean), "{text}");
+    }
+    for text in ["local:::1", "at:12:30:45", "std::fc::be", "16:27:ac:a5:76:28:2d:36:63:1b", "x:1:2"] {
+        assert_eq!(text_redacted(text), None, "{text}");
+    }
+}
+
+#[test]
 fn values_are_walked_to_their_leaves() {
     let mut value = json!({
         "to": ["bob@example.com", {"bob@example.com": 1, "note": "ok"}],
