@@ -37,7 +37,8 @@ pub(crate) fn parse<T: DeserializeOwned>(params: Option<&str>) -> Result<T, Erro
     })
 }
 
-/// Text of `MIN` to `MAX` bytes.
+/// Text of `MIN` to `MAX` bytes of UTF-8. JSON Schema counts characters, so its `maxLength` is no bound on these: the schema
+/// has `x-maxBytes` instead, and `minLength` only where there must be something.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Text<const MIN: usize, const MAX: usize>(Box<str>);
 
@@ -98,7 +99,8 @@ impl<const MIN: usize, const MAX: usize> JsonSchema for Text<MIN, MAX> {
         format!("Text{MIN}To{MAX}").into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "minLength": MIN, "maxLength": MAX })
+        let least = MIN.min(1);
+        json_schema!({ "type": "string", "minLength": least, "x-maxBytes": MAX })
     }
 }
 

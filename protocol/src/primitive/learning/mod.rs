@@ -154,7 +154,7 @@ pub struct Execution {
     /// What was asked for.
     pub input: Json,
     /// What came out.
-    pub output: Option<Json>,
+    pub output: Json,
     /// What was done, in order.
     pub steps: Vec<StepDone>,
     /// How it went: `success`, or anything else.

@@ -201,8 +201,8 @@ pub struct Pay {
     pub channel_id: Name,
     /// How much more; above 0.
     pub amount: Decimal,
-    /// For what, in at most 256 characters; the voucher has its hash.
-    pub memo: Option<Text<0, { 4 * MEMO_MAX }>>,
+    /// For what, in at most 256 characters (decision M9), which may be none; the voucher has its hash.
+    pub memo: Text<0, { 4 * MEMO_MAX }>,
 }
 
 /// A payment made.
@@ -245,7 +245,7 @@ impl Method for Pay {
         if amount == 0 {
             return Err(Error::param("amount", "must be above zero"));
         }
-        let memo = self.memo.as_deref().unwrap_or_default();
+        let memo = &*self.memo;
         if memo.chars().count() > MEMO_MAX {
             return Err(Error::param("memo", format!("must have at most {MEMO_MAX} characters")));
         }

@@ -114,6 +114,29 @@ fn a_wrong_parameter_is_named_and_changes_nothing() {
     }
 }
 
+/// What the signatures of the spec have without a question mark, where it is easily taken for optional.
+#[test]
+fn what_the_spec_demands_is_required() {
+    let of = |name: &str| schema(methods().find(|entry| entry.name == name).unwrap());
+    assert_eq!(of("micropayments.channel.pay")["required"], json!(["channelId", "amount", "memo"]));
+    let execution = of("learning.reflect")["properties"]["execution"]["required"].clone();
+    assert_eq!(execution, json!(["input", "output", "steps", "outcome", "reward"]));
+}
+
+/// JSON Schema counts characters, and texts are bounded in bytes: the schema must not say otherwise.
+#[test]
+fn a_schema_allows_no_text_that_is_too_long() {
+    let schema = schema(methods().find(|entry| entry.name == "state.setState").unwrap());
+    assert_eq!(schema["properties"]["key"]["x-maxBytes"], 256);
+    assert_eq!(schema["properties"]["key"].get("maxLength"), None);
+    let mut bench = Bench::default();
+    let id = bench.session();
+    let mut set =
+        |key: String| bench.call("state.setState", json!({"sessionId": id, "key": key, "value": 1}));
+    assert!(set("é".repeat(128)).is_ok());
+    assert_eq!(set("é".repeat(129)).unwrap_err().message, "key: has 258 bytes, must have at most 256");
+}
+
 #[test]
 fn hostile_parameters_are_refused() {
     let deep = format!("{{\"sessionId\":{}1{}}}", "[".repeat(5000), "]".repeat(5000));

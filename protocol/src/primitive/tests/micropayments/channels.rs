@@ -49,9 +49,9 @@ fn the_channel_of_the_spec() {
 fn a_payment_that_cannot_be_made_changes_nothing() {
     let mut bench = bench();
     let id = bench.open("1");
-    bench.ok(PAY, json!({"channelId": id, "amount": 0.4}));
+    bench.ok(PAY, json!({"channelId": id, "amount": 0.4, "memo": ""}));
     let before = bench.records.clone();
-    let error = bench.call(PAY, json!({"channelId": id, "amount": 0.600001})).unwrap_err();
+    let error = bench.call(PAY, json!({"channelId": id, "amount": 0.600001, "memo": ""})).unwrap_err();
     assert_eq!(error.code, Code::BudgetExceeded);
     assert_eq!(error.data, Some(json!({"remaining": 0.6, "requested": 0.600001, "limit": 1})));
     for (amount, memo, param) in [
@@ -68,7 +68,7 @@ fn a_payment_that_cannot_be_made_changes_nothing() {
     }
     for other in [None, Some(key(2))] {
         bench.config.micropayments.key = other;
-        let (code, message) = bench.fails(PAY, json!({"channelId": id, "amount": 0.1}));
+        let (code, message) = bench.fails(PAY, json!({"channelId": id, "amount": 0.1, "memo": ""}));
         assert!(code == Code::Internal && message.contains("payment key"), "{message}");
     }
     assert_eq!(bench.records, before);
@@ -82,7 +82,7 @@ fn no_digit_of_a_large_sum_is_lost() {
     let mut bench = bench();
     let id = bench.open("100000000000000000000000.000003");
     let amount = "50000000000000000000000.000001";
-    let pay = format!(r#"{{"channelId":"{id}","amount":{amount}}}"#);
+    let pay = format!(r#"{{"channelId":"{id}","amount":{amount},"memo":""}}"#);
     bench.text(PAY, &pay);
     let second = bench.text(PAY, &pay);
     assert_eq!(second["voucher"]["cumulativeAmount"], "100000000000000000000000000002");
@@ -229,7 +229,7 @@ proptest! {
         let id = bench.open(&text(budget));
         let (mut spent, mut nonce) = (0, 0);
         for pay in pays {
-            let params = format!(r#"{{"channelId":"{id}","amount":{}}}"#, text(pay));
+            let params = format!(r#"{{"channelId":"{id}","amount":{},"memo":""}}"#, text(pay));
             let call = bench.start_text(PAY, &params);
             match bench.answer(call).unwrap() {
                 Ok(paid) => {
