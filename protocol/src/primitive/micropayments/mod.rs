@@ -142,6 +142,8 @@ pub(super) struct Live {
     /// Rounds whose settlements are subscribed to, and when that changes.
     rounds: BTreeSet<u64>,
     next_round: Option<Instant>,
+    /// Whose settlements were heard lately.
+    heard: settlement::HeardOf,
 }
 
 impl Live {

@@ -3,6 +3,8 @@
 //! A payload is a list of settlements. The payer's signature says that it signed that digest, no more: what else a message
 //! claims is its author's word, so nothing here is decided by it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::store::{self, Kind};
@@ -18,6 +20,10 @@ use crate::topic::Topic;
 pub(super) const ROUND: u64 = 90;
 /// Most settlements taken from one message: our choice.
 const LIST_MAX: usize = 64;
+/// Most settlements of one author that are looked at in a round, and most authors heard: our choice. An author
+/// is who was paid (spec 2.1); of more, the rest of the round is not heard.
+const AUTHOR_MAX: u32 = 256;
+const AUTHORS_MAX: usize = 1024;
 /// Longest payee taken.
 const PAYEE_MAX: usize = 256;
 
@@ -74,9 +80,32 @@ impl Settlement {
     }
 }
 
+/// How many settlements of each author were looked at in the present round. After a restart it begins anew.
+#[derive(Debug, Default)]
+pub(super) struct HeardOf {
+    round: u64,
+    authors: BTreeMap<PeerId, u32>,
+}
+
+impl HeardOf {
+    /// Counts one more, if there is room for it.
+    fn admit(&mut self, round: u64, author: PeerId) -> bool {
+        if self.round != round {
+            *self = Self { round, authors: BTreeMap::new() };
+        }
+        if self.authors.len() >= AUTHORS_MAX && !self.authors.contains_key(&author) {
+            return false;
+        }
+        let count = self.authors.entry(author).or_default();
+        *count = count.saturating_add(1);
+        *count <= AUTHOR_MAX
+    }
+}
+
 impl Agent {
     /// Settlements that another peer tells of: kept if the round is the present one or next to it, the list is no longer
-    /// than allowed, and the payer signed. The first to tell of a payment is believed.
+    /// than allowed, and the payer signed. They go by what was signed, whatever receipt they claim to be, so one signature is
+    /// kept once. The first to tell of a payment is believed.
     pub(super) fn hear_settlements(&mut self, env: &mut Env<'_>, author: PeerId, in_round: u64, d: &str) {
         if author == env.own || in_round.abs_diff(round(env.unix)) > 1 {
             return;
@@ -88,9 +117,16 @@ impl Agent {
         let config = &env.config.micropayments;
         let expires = env.unix.plus(config.heard_kept);
         for settlement in list {
-            let id = settlement.receipt_id.0;
+            let id = settlement.digest.0;
             let known = store::load::<Heard>(env, Kind::Heard, &id).is_some();
-            if known || config.heard_max == 0 || !settlement.holds() {
+            if known || config.heard_max == 0 {
+                continue;
+            }
+            // What does not hold counts too: to find that out is most of the work.
+            if !self.micropayments.heard.admit(round(env.unix), author) {
+                return;
+            }
+            if !settlement.holds() {
                 continue;
             }
             if self.micropayments.count(Kind::Heard) >= config.heard_max {

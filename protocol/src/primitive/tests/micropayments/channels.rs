@@ -212,7 +212,10 @@ fn settlements_of_others_are_kept_for_a_while() {
     assert_eq!(hear(&mut bench, peer(4), now, json!([settlement(1)])), 1, "known");
     bench.pass(Duration::from_secs(1));
     assert_eq!(hear(&mut bench, peer(3), now - 1, json!([settlement(2), settlement(3)])), 2);
-    assert!(!bench.records.iter().any(|(_, key, ..)| key == [&b"h/"[..], &[1; 32]].concat()), "the oldest");
+    assert!(
+        !bench.records.iter().any(|(_, key, ..)| key == [&b"h/"[..], &keccak256(&[1])].concat()),
+        "the oldest"
+    );
     bench.pass(Duration::from_secs(3_600));
     assert_eq!(bench.records, MemoryRecords::default());
 }
@@ -250,4 +253,31 @@ proptest! {
         prop_assert_eq!(units(&spent_text), spent);
         prop_assert_eq!(spent + units(&refund), budget);
     }
+}
+
+#[test]
+fn a_signature_is_kept_once_and_an_author_is_heard_so_often() {
+    let mut bench = bench();
+    let now = 1_773_835_200 / 90;
+    let mut hear = |author: u8, list: Vec<Value>| {
+        let d = json!(list).to_string();
+        bench.run(|agent, env| agent.on_message(env, peer(author), &Topic::settlements(now), &d));
+        bench.records.iter().filter(|(_, key, ..)| key.starts_with(b"h/")).count()
+    };
+    let renamed = (0..64).map(|number| {
+        let mut again = settlement(1);
+        again["receiptId"] = json!(Hex([number; 32]));
+        again
+    });
+    assert_eq!(hear(3, renamed.collect()), 1);
+    let signed = |number: u16| {
+        let hash = keccak256(&number.to_be_bytes());
+        let mut settlement = settlement(0);
+        (settlement["digest"], settlement["signature"]) = (json!(Hex(hash)), json!(key(2).sign(&hash)));
+        settlement
+    };
+    let all: Vec<Value> = (0..300).map(signed).collect();
+    let kept = all.chunks(64).map(|list| hear(3, list.to_vec())).last();
+    assert_eq!(kept, Some(256), "the first and 255 more");
+    assert_eq!(hear(4, all[299..].to_vec()), 257, "another author is heard");
 }
