@@ -1,16 +1,18 @@
 //! `learning.*`: playbooks that evolve by reflection (spec 5.1).
 //!
 //! `playbook.rs`: bullets, scores, bounds, merging. `reflect.rs`: what a run teaches, by rules. A model can take the place
-//! of the rules: then `learning.reflect` waits for it, and falls back to the rules if it says nothing useful.
+//! of the rules: then `learning.reflect` waits for it, and falls back to the rules if it says nothing useful. `replay.rs`: its
+//! answers, kept for when the same is asked again.
 
 mod playbook;
 mod reflect;
+mod replay;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub use playbook::{Section, Shared, SharedBullet};
 
@@ -52,6 +54,8 @@ pub struct Config {
     pub training: Training,
     /// Whether a language model reflects, rather than the rules.
     pub model: bool,
+    /// Most answers of the model kept, to be given again when just the same is asked; 0 to ask every time.
+    pub answers_max: u64,
     /// Most tokens of a playbook: reflection drops what is worst beyond that, and so does `learning.curate` by default.
     pub token_budget: u64,
     /// Most bullets of a playbook; of more, the worst are dropped.
@@ -66,6 +70,7 @@ impl Default for Config {
             // Our choice: what an agent does all the time.
             training: Training::Online,
             model: false,
+            answers_max: 0,
             // The default of ACE's code.
             token_budget: 80_000,
             // Our choice: the token budget holds some 2,000 bullets of the spec's example's length.
@@ -78,7 +83,15 @@ impl Default for Config {
 /// Reflections that wait for the model.
 #[derive(Debug, Default)]
 pub(super) struct Live {
-    waiting: BTreeMap<CallId, (CallId, Reflect)>,
+    waiting: BTreeMap<CallId, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    call: CallId,
+    reflect: Reflect,
+    /// What was asked: see `replay.rs`.
+    key: [u8; 32],
 }
 
 /// Tells what is in a playbook.
@@ -225,12 +238,18 @@ impl Method for Reflect {
             return Ok(Reflected { new_bullets, pruned_bullets, playbook_version: version }.into());
         }
         let playbook = Playbook::or_new(env, &self.playbook_id)?;
-        if env.config.learning.model
-            && let Some(id) =
-                agent.fetch(env, super::agent::Waiting::Learning, Source::Model, self.request(&playbook))
-        {
-            agent.learning.waiting.insert(id, (serving.id, self));
-            return Ok(Reply::Later);
+        if env.config.learning.model {
+            let request = self.request(&playbook);
+            let key = replay::key(&request);
+            let kept = replay::answer(env, &key);
+            if let Some(delta) = kept.and_then(|answer| Delta::by_model(&playbook, &answer)) {
+                return Ok(self.apply(env, playbook, delta).into());
+            }
+            let waiting = super::agent::Waiting::Learning;
+            if let Some(id) = agent.fetch(env, waiting, Source::Model, request.to_string()) {
+                agent.learning.waiting.insert(id, Waiting { call: serving.id, reflect: self, key });
+                return Ok(Reply::Later);
+            }
         }
         let delta = Delta::by_rules(&playbook, &self.execution);
         Ok(self.apply(env, playbook, delta).into())
@@ -264,7 +283,7 @@ impl Reflect {
     }
 
     /// The body of a chat completion with ACE's contract. The driver adds which model.
-    fn request(&self, playbook: &Playbook) -> String {
+    fn request(&self, playbook: &Playbook) -> Value {
         const TASK: &str = "You maintain a playbook for an agent. Given the playbook and one execution, say which of \
             its used bullets helped or harmed, and what is worth adding. Answer with JSON only: {\"reasoning\": string, \
             \"bullet_tags\": [{\"id\": string, \"tag\": \"helpful\"|\"harmful\"|\"neutral\"}], \"operations\": \
@@ -284,15 +303,18 @@ impl Reflect {
             "temperature": 0,
             "response_format": { "type": "json_object" },
         })
-        .to_string()
     }
 }
 
 impl Agent {
     pub(super) fn learning_fetched(&mut self, env: &mut Env<'_>, id: CallId, fetched: Fetched) {
-        let Some((call, reflect)) = self.learning.waiting.remove(&id) else { return };
+        let Some(Waiting { call, reflect, key }) = self.learning.waiting.remove(&id) else { return };
         let result = Playbook::or_new(env, &reflect.playbook_id).map(|playbook| {
-            let by_model = fetched.ok().and_then(|reply| Delta::by_model(&playbook, &reply));
+            let reply = fetched.unwrap_or_default();
+            let by_model = Delta::by_model(&playbook, &reply);
+            if by_model.is_some() {
+                replay::keep(env, &key, &reply);
+            }
             let delta = by_model.unwrap_or_else(|| Delta::by_rules(&playbook, &reflect.execution));
             let reflected = reflect.apply(env, playbook, delta);
             serde_json::to_string(&reflected).expect("results are plain data").into()

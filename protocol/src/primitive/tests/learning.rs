@@ -339,3 +339,45 @@ proptest! {
         prop_assert_eq!(merge(&a, &a), a);
     }
 }
+
+#[test]
+fn what_a_model_said_is_said_again_when_a_run_is_repeated() {
+    let said =
+        json!({"operations": [{"type": "ADD", "section": "str", "content": "Ask twice."}]}).to_string();
+    let reply = json!({"choices": [{"message": {"content": said}}]}).to_string();
+    let mut bench = Bench::default();
+    (bench.config.learning.model, bench.config.learning.answers_max) = (true, 1);
+    let ask = |bench: &mut Bench, params: Value, reply: &str| {
+        let call = bench.start("learning.reflect", params);
+        if let Some(Did::Fetched(fetch)) = bench.net.did.iter().find(|did| matches!(did, Did::Fetched(_))) {
+            let (id, reply) = (fetch.id, Ok(reply.into()));
+            bench.run(|agent, env| agent.on_fetched(env, id, reply));
+        }
+        let asked = bench.net.did.iter().any(|did| matches!(did, Did::Fetched(_)));
+        let found = bench.answer(call).unwrap().unwrap();
+        bench.net.did.clear();
+        (asked, found)
+    };
+    assert!(ask(&mut bench, example(), "nonsense").0);
+    let answers = |bench: &Bench| bench.records.scan(Table::Fact, b"learning/answer/", None, 9).len();
+    assert_eq!(answers(&bench), 0, "what was of no use is not kept");
+    let mut other = example();
+    other["playbookId"] = json!("other");
+    let (asked, first) = ask(&mut bench, other.clone(), &reply);
+    assert!(asked);
+    assert_eq!(first["newBullets"][0]["content"], "Ask twice.");
+    assert!(ask(&mut bench, other, &reply).0, "the playbook is another now");
+    assert_eq!(answers(&bench), 2, "one answer, and how many there are");
+
+    // The same run again: all that is left of the first is what the model said.
+    let mut again = Bench::default();
+    again.config = bench.config.clone();
+    for (key, value) in bench.records.scan(Table::Fact, b"learning/answer/", None, 9) {
+        again.records.put(Table::Fact, &key, None, value);
+    }
+    assert_eq!(ask(&mut again, example(), "nobody is asked"), (false, first));
+    again.config.learning.answers_max = 0;
+    let mut third = example();
+    third["playbookId"] = json!("third");
+    assert!(ask(&mut again, third, &reply).0, "off, it asks every time");
+}
