@@ -1,6 +1,7 @@
 //! What the parent adds to its children, by whole outboxes; and what these tests share: a small network as a driver
 //! knows it, and one peer of it with everything its driver lends.
 
+mod agent;
 mod cards;
 mod dht;
 mod followed;

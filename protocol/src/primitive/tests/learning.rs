@@ -370,8 +370,7 @@ fn what_a_model_said_is_said_again_when_a_run_is_repeated() {
     assert_eq!(answers(&bench), 2, "one answer, and how many there are");
 
     // The same run again: all that is left of the first is what the model said.
-    let mut again = Bench::default();
-    again.config = bench.config.clone();
+    let mut again = Bench { config: bench.config.clone(), ..Bench::default() };
     for (key, value) in bench.records.scan(Table::Fact, b"learning/answer/", None, 9) {
         again.records.put(Table::Fact, &key, None, value);
     }
