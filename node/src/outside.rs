@@ -28,6 +28,10 @@ pub struct OutsideConfig {
     pub embedder: Option<Service>,
     /// An OpenAI-compatible `/v1/chat/completions`, for `learning.reflect`.
     pub model: Option<Service>,
+    /// Most answers of the model kept, to be given again when just the same is asked, whatever model is named then; 0, the
+    /// default, to ask every time.
+    #[serde(default)]
+    pub model_answers: u64,
     /// A content classifier, for `guard.checkSafety`: gets `{content}`, answers `{flags: []}`.
     pub classifier: Option<Service>,
     /// Hosts whose endpoints tools may be registered with: names or addresses, without port.
@@ -106,6 +110,7 @@ impl OutsideConfig {
         }
         config.guard.classifier = self.classifier.is_some();
         config.learning.model = self.model.is_some();
+        config.learning.answers_max = self.model_answers;
     }
 }
 
