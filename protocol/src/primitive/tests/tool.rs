@@ -255,6 +255,22 @@ fn a_tool_is_found_and_invoked_from_elsewhere() {
 }
 
 #[test]
+fn another_peer_is_not_told_a_sessions_id() {
+    let mut mesh = Mesh::new(2);
+    let tool = mesh.ok(0, "tool.register", web_search())["toolId"].clone();
+    mesh.pass(Duration::from_secs(1));
+    mesh.ok(1, "tool.discover", json!({"query": "web", "capabilities": ["search"]}));
+    let session = mesh.peers[1].session();
+    let alias = token::alias(&mesh.peers[1].config.token_key, &session, &mesh.peers[0].own);
+    for _ in 0..2 {
+        let params = json!({"toolId": tool, "params": {"query": "q"}, "sessionId": session});
+        mesh.peers[1].start("tool.invoke", params);
+        mesh.pass(Duration::from_millis(50));
+        assert_eq!(executed(&mut mesh.peers[0]).1["sessionId"], alias, "the same each time");
+    }
+}
+
+#[test]
 fn a_search_does_not_wait_long() {
     let mut bench = Bench::default();
     let call = bench.start("tool.discover", json!({"query": "web", "capabilities": ["search"]}));

@@ -14,6 +14,7 @@ use crate::primitive::env::{Env, Reply, Serving};
 use crate::primitive::error::{Code, Error};
 use crate::primitive::method::{Access, Method};
 use crate::primitive::params::{Json, Name, Object};
+use crate::primitive::token;
 use crate::request::{Protocol, RequestId};
 use crate::time::{Duration, Instant};
 
@@ -86,6 +87,7 @@ pub struct Invoked {
 struct Ask {
     tool_id: Name,
     params: Object,
+    /// From another peer it is an alias, see [`token::alias`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     session_id: Option<Name>,
     /// Who asks. From another peer it is not believed: the connection says.
@@ -147,7 +149,9 @@ impl Method for Invoke {
         let peer = provider(env, &self.tool_id, self.peer_id.as_deref())?;
         env.refuse_unsafe(&self.params.members().into())?;
         let caller = Name::new(env.own.to_string()).ok();
-        let ask = Ask { tool_id: self.tool_id, params: self.params, session_id: self.session_id, caller };
+        let session_id = self.session_id.map(|session| token::alias(&env.config.token_key, &session, &peer));
+        let session_id = session_id.and_then(|alias| Name::new(alias).ok());
+        let ask = Ask { tool_id: self.tool_id, params: self.params, session_id, caller };
         let body = serde_json::to_string(&ask).expect("plain data");
         // To use a peer's tool is to be interested in its card.
         env.net.follow(&peer);
