@@ -14,7 +14,8 @@ use crate::primitive::call::CallId;
 use crate::primitive::env::Env;
 use crate::primitive::error::{Code, Error};
 use crate::primitive::params::{Name, Text};
-use crate::ring::Position;
+use crate::ring::{Position, REPLICAS};
+use crate::time::Instant;
 
 /// A look-up under way.
 #[derive(Debug)]
@@ -23,6 +24,11 @@ pub(super) struct Find {
     /// Who waits, and for what; `None` once it is answered.
     call: Option<(CallId, Purpose)>,
     best: Option<Entry>,
+    /// Who knew that.
+    from: PeerId,
+    /// When the best so far has to do, and whether that is past.
+    deadline: Instant,
+    late: bool,
     /// Whether there is somebody to ask.
     asks: bool,
     /// What each peer that answered knew.
@@ -41,21 +47,49 @@ pub(super) struct Listing {
     /// The page, once it is known.
     page: Option<Vec<(u64, Name)>>,
     texts: BTreeMap<Name, Memory>,
+    /// Whether somebody who may alone hold something was not asked, or did not answer.
+    partial: bool,
 }
 
 impl Agent {
-    /// Looks up a memory for a call: here, else at those that hold it.
+    /// Looks up a memory for a call: here and at the other replicas, as a copy may have missed a change; if there is none
+    /// here, at all that may hold it.
     pub(super) fn find(&mut self, env: &mut Env<'_>, call: CallId, id: Name, purpose: Purpose) {
         let best = known(env, &id);
         let at = Position::of(id.as_bytes());
         let near = self.memory.place.near(env, at);
         let others: Vec<PeerId> = match &best {
-            Some(_) => Vec::new(),
-            None => near.into_iter().filter(|peer| *peer != env.own).collect(),
+            // That is for good.
+            Some(Entry::Tombstone(_)) => Vec::new(),
+            Some(Entry::Memory(_)) => near.into_iter().take(REPLICAS).collect(),
+            None => near,
         };
+        let others: Vec<PeerId> = others.into_iter().filter(|peer| *peer != env.own).collect();
         let ask = Ask::Get(id.clone());
-        let find = Find { id, call: Some((call, purpose)), best, asks: !others.is_empty(), knew: Vec::new() };
-        self.begin_op(env, What::Find(find), &others, &ask);
+        let deadline = env.now + env.config.memory.search_wait;
+        let find = Find {
+            id,
+            call: Some((call, purpose)),
+            best,
+            from: env.own,
+            deadline,
+            late: false,
+            asks: !others.is_empty(),
+            knew: Vec::new(),
+        };
+        let number = self.begin_op(env, What::Find(find), &others, &ask);
+        if self.memory.ops.contains_key(&number) {
+            self.memory.deadlines.insert((deadline, number));
+        }
+    }
+
+    /// Those asked had time enough: the best so far is the answer, or else the first one that comes.
+    pub(super) fn find_is_late(&mut self, env: &mut Env<'_>, number: u64) {
+        let Some(mut op) = self.memory.ops.remove(&number) else { return };
+        if let What::Find(find) = &mut op.what {
+            find.late = true;
+        }
+        self.op_goes_on(env, number, op);
     }
 
     pub(super) fn find_told(&mut self, env: &Env<'_>, find: &mut Find, from: PeerId, told: Option<Tell>) {
@@ -66,14 +100,19 @@ impl Agent {
             && find.best.as_ref().is_none_or(|best| entry.order(best).is_gt())
         {
             find.best = Some(entry.clone());
+            find.from = from;
         }
         find.knew.push((from, entry));
     }
 
-    /// Answers as soon as the memory is found, and sees to it at last that all replicas know the same.
-    pub(super) fn find_goes_on(&mut self, env: &mut Env<'_>, find: &mut Find, last: bool) {
-        let found = find.best.is_some() || last;
-        if found && let Some((call, purpose)) = find.call.take() {
+    /// Answers with the newest that is known when all have answered or time is up, and sees to it at last that all
+    /// replicas know the same.
+    pub(super) fn find_goes_on(&mut self, env: &mut Env<'_>, number: u64, find: &mut Find, last: bool) {
+        let ready = last || (find.late && find.best.is_some());
+        if last {
+            self.memory.deadlines.remove(&(find.deadline, number));
+        }
+        if ready && let Some((call, purpose)) = find.call.take() {
             let reached = !find.knew.is_empty() || !find.asks;
             match &find.best {
                 Some(Entry::Memory(memory)) if purpose.allows(memory) => {
@@ -92,27 +131,29 @@ impl Agent {
     }
 
     fn found_one(&mut self, env: &mut Env<'_>, call: CallId, purpose: &Purpose, memory: Memory) {
+        let replicas = self.memory.place.replicas(env, Position::of(memory.id.as_bytes()));
+        let ours = memory.author() == env.own || replicas.contains(&env.own);
         match purpose {
-            Purpose::Get(_) => {
-                let primary = self.memory.place.replicas(env, Position::of(memory.id.as_bytes()));
-                methods::answer_get(env, call, &memory, primary.first().copied());
-            }
+            Purpose::Get(_) => methods::answer_get(env, call, &memory, replicas.first().copied()),
+            Purpose::Delete(_) | Purpose::Archive(_) if !ours => methods::answer_not_ours(env, call),
             Purpose::Delete(_) => {
                 let stamp = self.memory.stamp(env);
                 let tombstone = Tombstone { id: memory.id, stamp };
-                self.write(env, call, Kind::Delete, Entry::Tombstone(tombstone));
+                self.write(env, call, Kind::Delete, Entry::Tombstone(tombstone), None);
             }
             Purpose::Archive(_) => {
                 let tier = Text::new(methods::ARCHIVAL).expect("not empty");
                 // Later than what it replaces, whatever the clock says.
                 self.memory.clock.saw(env.unix, &memory.stamp);
                 let stamp = self.memory.stamp(env);
-                self.write(env, call, Kind::Archive, Entry::Memory(Memory { tier, stamp, ..memory }));
+                let archived = Entry::Memory(memory.clone().moved(tier, stamp));
+                self.write(env, call, Kind::Archive, archived, Some(memory));
             }
         }
     }
 
-    /// Read repair: replicas that did not know the best get it.
+    /// Read repair: replicas that did not know the best get it. They believe a newer one only of another replica or of the
+    /// author, so a peer that is neither repairs what is lacking, and comparisons do the rest.
     fn repair(&mut self, env: &mut Env<'_>, find: &mut Find) {
         let Some(best) = find.best.take() else { return };
         let replicas = self.memory.place.replicas(env, Position::of(find.id.as_bytes()));
@@ -121,7 +162,7 @@ impl Agent {
         });
         let behind: Vec<PeerId> = behind.map(|(peer, _)| *peer).collect();
         if replicas.contains(&env.own) {
-            self.memory.merge(env, &best);
+            self.memory.merge(env, find.from, &best);
         }
         if !behind.is_empty() {
             self.begin_op(env, What::Sync, &behind, &Ask::Store(best));
@@ -137,10 +178,12 @@ impl Agent {
         (limit, offset): (usize, usize),
     ) {
         let own = self.memory.index.of_session(&session);
-        let ids = own.filter_map(|(id, created)| Some((Name::new(id).ok()?, (created, env.own)))).collect();
-        let others = self.memory.place.others(env, env.config.memory.fan_out);
+        let ids =
+            own.filter_map(|(id, shape)| Some((Name::new(id).ok()?, (shape.created, env.own)))).collect();
+        let (others, complete) = self.memory.place.cover(env, env.config.memory.fan_out);
         let ask = Ask::List { session_id: session.clone() };
-        let listing = Listing { call, session, limit, offset, ids, page: None, texts: BTreeMap::new() };
+        let (page, texts) = (None, BTreeMap::new());
+        let listing = Listing { call, session, limit, offset, ids, page, texts, partial: !complete };
         self.begin_op(env, What::List(listing), &others, &ask);
     }
 
@@ -174,7 +217,7 @@ impl Agent {
         let page = listing.page.take().unwrap_or_default();
         let texts = page.into_iter().filter_map(|(_, id)| listing.texts.remove(&id)).collect();
         let place = &mut self.memory.place;
-        methods::answer_list(env, listing.call, texts, listing.offset, place);
+        methods::answer_list(env, listing.call, texts, (listing.offset, listing.partial), place);
     }
 
     /// Goes on as an operation of its own, with a question for each peer that holds some of the page.
@@ -204,6 +247,7 @@ impl Agent {
             ids: BTreeMap::new(),
             page: listing.page.take(),
             texts: core::mem::take(&mut listing.texts),
+            partial: listing.partial,
         };
         self.op_goes_on(env, number, super::Op { what: What::List(rest), waiting });
     }
@@ -211,7 +255,10 @@ impl Agent {
 
 impl Listing {
     pub(super) fn told(&mut self, from: PeerId, told: Option<Tell>) {
-        let Some(told) = told else { return };
+        let Some(told) = told.filter(|told| told.error.is_none()) else {
+            self.partial = true;
+            return;
+        };
         if self.page.is_some() {
             for entry in told.entries.into_iter().filter(Entry::is_sound) {
                 if let Entry::Memory(memory) = entry

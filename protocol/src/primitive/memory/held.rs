@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::embed::Vector;
 use super::record::{Entry, Memory, Stamp, Tombstone};
 use super::{Config, Live};
+use crate::identity::PeerId;
 use crate::primitive::env::Env;
 use crate::primitive::records::Table;
 use crate::ring::Position;
@@ -15,6 +16,7 @@ pub(super) struct Shape {
     vector: Vector,
     session: Option<String>,
     tier: String,
+    author: PeerId,
     pub(super) stamp: Stamp,
     pub(super) created: u64,
     pub(super) at: Position,
@@ -45,6 +47,7 @@ impl Index {
             vector,
             session: memory.session_id.as_ref().map(ToString::to_string),
             tier: memory.tier.to_string(),
+            author: memory.author(),
             stamp: memory.stamp.clone(),
             created: memory.created,
             at: Position::of(memory.id.as_bytes()),
@@ -66,8 +69,8 @@ impl Index {
             && self.bytes - before.unwrap_or(0) + memory.bytes() <= config.bytes_max
     }
 
-    /// The ids that fit best, most similar first and then by id.
-    pub(super) fn search(&self, wanted: &Wanted<'_>) -> Vec<(f64, &str)> {
+    /// The ids that fit best of those that may be shown, most similar first and then by id.
+    pub(super) fn search(&self, wanted: &Wanted<'_>, shows: impl Fn(&Shape) -> bool) -> Vec<(f64, &str)> {
         let mut found = Vec::new();
         for (id, shape) in &self.shapes {
             let visible = shape.session.as_deref().is_none_or(|session| wanted.session == Some(session));
@@ -75,7 +78,7 @@ impl Index {
             let own = wanted.session.is_none() || shape.session.is_some();
             if visible && own && wanted.tier.is_none_or(|tier| tier == shape.tier) {
                 let similarity = wanted.vector.similarity(&shape.vector);
-                if similarity >= wanted.threshold {
+                if similarity >= wanted.threshold && shows(shape) {
                     found.push((similarity, &**id));
                 }
             }
@@ -85,11 +88,10 @@ impl Index {
         found
     }
 
-    /// The ids of a session with the times of their creation.
-    pub(super) fn of_session(&self, session: &str) -> impl Iterator<Item = (&str, u64)> {
-        let own = move |shape: &&Shape| shape.session.as_deref() == Some(session);
-        let own = self.shapes.iter().filter(move |(_, shape)| own(shape));
-        own.map(|(id, shape)| (&**id, shape.created))
+    /// The memories of a session.
+    pub(super) fn of_session(&self, session: &str) -> impl Iterator<Item = (&str, &Shape)> {
+        let own = self.shapes.iter().filter(move |(_, shape)| shape.session.as_deref() == Some(session));
+        own.map(|(id, shape)| (&**id, shape))
     }
 }
 
@@ -100,7 +102,7 @@ pub(super) enum Merged {
     Held,
     /// It was deleted, and stays so.
     Deleted,
-    /// There is no room for it, or it is not believed.
+    /// There is no room for it, or it is not believed of the peer that sent it.
     Refused,
 }
 
@@ -127,41 +129,71 @@ impl Live {
             }
             match page.into_iter().last() {
                 Some((key, _)) => after = Some(key),
-                None => return,
+                None => break,
             }
+        }
+        self.load_graves(env);
+        self.load_hints(env);
+    }
+
+    /// Whether a memory held here may be shown to a peer: what belongs to a session only to its author, to its replicas and
+    /// to whom the operator allows. The ring has to be up to date.
+    pub(super) fn shows(&self, env: &Env<'_>, to: &PeerId, shape: &Shape) -> bool {
+        shape.session.is_none()
+            || shape.author == *to
+            || env.config.memory.readers.contains(to)
+            || self.place.replicas_now(shape.at).contains(to)
+    }
+
+    /// Whether `from` may bring an entry, given what is known of its id: see the module's text.
+    fn may_bring(&mut self, env: &Env<'_>, from: PeerId, entry: &Entry, before: Option<&Entry>) -> bool {
+        if from == env.own {
+            return true;
+        }
+        let at = Position::of(entry.id().as_bytes());
+        match (entry, before) {
+            (Entry::Memory(new), None) => from == new.author() || self.place.near(env, at).contains(&from),
+            (Entry::Memory(new), Some(Entry::Memory(old))) if new.author() != old.author() => false,
+            (_, Some(Entry::Memory(old))) if from == old.author() => true,
+            _ => self.place.replicas(env, at).contains(&from),
         }
     }
 
-    /// Joins an entry with what is known of its id.
-    pub(super) fn merge(&mut self, env: &mut Env<'_>, entry: &Entry) -> Merged {
-        if !entry.is_sound() || !self.clock.saw(env.unix, entry.stamp()) {
+    /// Joins an entry that `from` brings with what is known of its id.
+    pub(super) fn merge(&mut self, env: &mut Env<'_>, from: PeerId, entry: &Entry) -> Merged {
+        if !entry.is_sound() || !self.clock.believes(env.unix, entry.stamp()) {
             return Merged::Refused;
         }
-        let before = known(env, entry.id());
-        let newer = before.as_ref().is_none_or(|before| entry.order(before).is_gt());
+        let mut before = known(env, entry.id());
+        if before.is_none() && matches!(entry, Entry::Tombstone(_)) {
+            // Not held here, but kept for somebody.
+            before = self.hinted(env, entry.id());
+        }
         match (entry, &before) {
-            (Entry::Memory(_), Some(Entry::Tombstone(_))) => Merged::Deleted,
-            (Entry::Memory(memory), _) if newer => {
+            (Entry::Memory(_), Some(Entry::Tombstone(_))) => return Merged::Deleted,
+            (_, Some(before)) if !entry.order(before).is_gt() => return Merged::Held,
+            _ => {}
+        }
+        if !self.may_bring(env, from, entry, before.as_ref()) {
+            // Where there is nothing to delete, nothing is left of it.
+            let nothing = matches!(entry, Entry::Tombstone(_)) && !matches!(before, Some(Entry::Memory(_)));
+            return if nothing { Merged::Held } else { Merged::Refused };
+        }
+        self.clock.saw(env.unix, entry.stamp());
+        match entry {
+            Entry::Memory(memory) => {
                 if !self.index.takes(memory, &env.config.memory) {
                     return Merged::Refused;
                 }
                 let subject = memory.subject();
                 env.records.save(Table::Memory, memory.id.as_bytes(), subject.as_deref(), memory);
                 self.index.insert(memory);
-                Merged::Held
             }
-            (Entry::Tombstone(tombstone), _) if newer => {
-                if env.records.count(Table::Tombstone) >= env.config.memory.tombstones_max {
-                    // The content goes all the same.
-                    self.drop_held(env, &tombstone.id);
-                    return Merged::Refused;
-                }
-                env.records.save(Table::Tombstone, tombstone.id.as_bytes(), None, tombstone);
-                self.drop_held(env, &tombstone.id);
-                Merged::Held
+            Entry::Tombstone(tombstone) => {
+                self.bury(env, Some(from).filter(|from| *from != env.own), tombstone.clone());
             }
-            (Entry::Memory(_) | Entry::Tombstone(_), _) => Merged::Held,
         }
+        Merged::Held
     }
 
     /// No longer holds a memory: it was deleted, or belongs elsewhere.

@@ -139,10 +139,11 @@ impl Method for Store {
             tier: self.tier.unwrap_or_else(|| Text::new(WORKING).expect("not empty")),
             created: env.unix.0,
             stamp: agent.memory.stamp(env),
+            author: None,
             vector: None,
         };
         match env.config.memory.embedder {
-            Embedder::Hashing => agent.write(env, serving.id, Kind::Store, Entry::Memory(memory)),
+            Embedder::Hashing => agent.write(env, serving.id, Kind::Store, Entry::Memory(memory), None),
             Embedder::External => {
                 let text = memory.content.to_string();
                 agent.embed(env, &text, Embedding::Store(serving.id, Box::new(memory)))?;
@@ -176,7 +177,8 @@ pub struct SearchResult {
     pub memories: Vec<Similar>,
     /// How long it took, in milliseconds.
     pub search_time: u64,
-    /// True if not all storage peers answered in time: an extension, absent otherwise.
+    /// True if not all storage peers that had to be asked answered in time, or if there are so many that some memory may
+    /// lie only at others: an extension, absent otherwise.
     #[serde(skip_serializing_if = "core::ops::Not::not")]
     pub partial: bool,
 }
@@ -252,7 +254,7 @@ impl Agent {
         match (waits, vector) {
             (Embedding::Store(call, mut memory), Ok(vector)) => {
                 memory.vector = Some(vector.text());
-                self.write(env, call, Kind::Store, Entry::Memory(*memory));
+                self.write(env, call, Kind::Store, Entry::Memory(*memory), None);
             }
             (Embedding::Search(call, question), Ok(vector)) => self.search(env, call, question, vector),
             (Embedding::Store(call, _) | Embedding::Search(call, _), Err(problem)) => {
@@ -362,6 +364,12 @@ pub(super) fn answer_get(env: &mut Env<'_>, call: CallId, memory: &Memory, prima
     answer_with(env, call, &Told::new(memory.clone(), primary));
 }
 
+/// The memory is there and the caller may change it, but this peer cannot: the others would not believe it.
+pub(super) fn answer_not_ours(env: &mut Env<'_>, call: CallId) {
+    let text = "only the peer that stored a memory and its replicas can change it";
+    answer(env, call, Err(Error::new(Code::Forbidden, text)));
+}
+
 /// The memory is not there, or not for the caller.
 pub(super) fn answer_missing(env: &mut Env<'_>, call: CallId, purpose: &Purpose, id: &str) {
     match purpose {
@@ -389,6 +397,9 @@ pub struct Listed {
     pub memories: Vec<Told>,
     /// How many there are on all pages.
     pub total: usize,
+    /// As in [`SearchResult`]: an extension, absent unless true.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub partial: bool,
 }
 
 impl Method for List {
@@ -419,7 +430,7 @@ pub(super) fn answer_list(
     env: &mut Env<'_>,
     call: CallId,
     texts: Vec<Memory>,
-    total: usize,
+    (total, partial): (usize, bool),
     place: &mut Place,
 ) {
     let told = |memory: Memory| {
@@ -427,7 +438,7 @@ pub(super) fn answer_list(
         Told::new(memory, primary)
     };
     let memories = texts.into_iter().map(told).collect();
-    answer_with(env, call, &Listed { memories, total });
+    answer_with(env, call, &Listed { memories, total, partial });
 }
 
 /// Deletes a memory everywhere, for good.

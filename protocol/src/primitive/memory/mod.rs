@@ -8,7 +8,9 @@
 
 mod embed;
 mod find;
+mod graves;
 mod held;
+mod hints;
 mod methods;
 mod place;
 mod record;
@@ -23,10 +25,12 @@ use super::Agent;
 use super::call::{CallId, Fetched};
 use super::env::Env;
 use super::method::{Entry, entry};
+use super::params::Name;
 use crate::identity::PeerId;
 use crate::request::RequestId;
 use crate::time::{Duration, Instant};
 
+pub use graves::erased;
 pub use methods::{
     Archive, Archived, Delete, Deleted, Get, List, Listed, Search, SearchResult, Similar, Store, Stored, Told,
 };
@@ -44,7 +48,8 @@ pub(super) const METHODS: &[Entry] = &[
 /// How many of the replicas must hold a memory before it counts as stored (decision P18).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Quorum {
-    /// All that there are, three at most.
+    /// All that there are, three at most. One that is connected but does not answer then fails every write that it is a
+    /// replica of, and what was written is undone.
     All,
     /// More than half of them.
     Majority,
@@ -74,15 +79,22 @@ pub struct Config {
     pub held_max: usize,
     /// Most bytes of their texts and metadata.
     pub bytes_max: usize,
-    /// Most deletions remembered.
+    /// Who may read the memories of other peers' sessions besides those that hold them: the operators' choice.
+    pub readers: BTreeSet<PeerId>,
+    /// Most deletions remembered; of more, the oldest are forgotten.
     pub tombstones_max: u64,
+    /// Most of them that one other peer brought; of more, its oldest are forgotten.
+    pub tombstones_per_peer_max: u64,
     /// How long a deletion is remembered: longer than the longest partition that memories are to survive.
     pub tombstone_life: Duration,
-    /// Most memories kept for replicas that are away.
+    /// Most memories kept for replicas that are away; one more is not kept.
     pub hints_max: u64,
+    /// How long after it was written one is kept: shorter than a deletion is remembered, so that none brings back what was
+    /// deleted.
+    pub hint_life: Duration,
     /// Most peers that a search or a list asks.
     pub fan_out: usize,
-    /// How long a search waits for them.
+    /// How long a search waits for them, and a look-up for something newer than it has found.
     pub search_wait: Duration,
     /// Time between two comparisons with the other replicas.
     pub sync_interval: Duration,
@@ -100,12 +112,16 @@ impl Default for Config {
             // Our choice: some 400 bytes each in memory, and a scan of a few milliseconds.
             held_max: 100_000,
             bytes_max: 1 << 30,
-            // Our choice: 200 bytes each.
+            readers: BTreeSet::new(),
+            // Our choice: 200 bytes each on disk, 30 in memory; a tenth of them from one peer.
             tombstones_max: 1_000_000,
+            tombstones_per_peer_max: 100_000,
             // Our choice: a partition of a week, and a day.
             tombstone_life: Duration::from_secs(8 * 86_400),
             // Our choice.
             hints_max: 10_000,
+            // Our choice: the partition of a week.
+            hint_life: Duration::from_secs(7 * 86_400),
             fan_out: 32,
             // The upper end of the spec's 100 to 200 ms for a search.
             search_wait: Duration::from_millis(200),
@@ -124,6 +140,10 @@ pub(super) struct Live {
     clock: record::Clock,
     index: held::Index,
     place: place::Place,
+    graves: graves::Graves,
+    /// What was erased behind this machine's back, with the peers that have confirmed its deletion since.
+    erased: BTreeMap<Name, BTreeSet<PeerId>>,
+    hints: hints::Hints,
     /// Operations under way.
     ops: BTreeMap<u64, Op>,
     next_op: u64,
@@ -131,7 +151,7 @@ pub(super) struct Live {
     asks: BTreeMap<RequestId, u64>,
     /// Calls that wait for a vector.
     embedding: BTreeMap<CallId, methods::Embedding>,
-    /// When searches end.
+    /// When searches end, and look-ups answer with what they have.
     deadlines: BTreeSet<(Instant, u64)>,
     /// When memories are next compared with other replicas.
     round: Option<Instant>,
@@ -152,6 +172,7 @@ struct Op {
 /// What an operation is.
 #[derive(Debug)]
 enum What {
+    Bury(Vec<Name>),
     Find(find::Find),
     Hint(Vec<u8>),
     List(find::Listing),
@@ -185,7 +206,10 @@ impl Agent {
                 break;
             }
             self.memory.deadlines.pop_first();
-            self.search_ends(env, op);
+            match self.memory.ops.get(&op) {
+                Some(Op { what: What::Find(_), .. }) => self.find_is_late(env, op),
+                _ => self.search_ends(env, op),
+            }
         }
         if self.memory.round.is_some_and(|round| round <= env.now) {
             self.memory_round(env);
@@ -212,6 +236,7 @@ impl Agent {
 
     fn op_told(&mut self, env: &mut Env<'_>, what: &mut What, from: PeerId, told: Option<wire::Tell>) {
         match what {
+            What::Bury(ids) => self.bury_told(env, ids, from, told),
             What::Find(find) => self.find_told(env, find, from, told),
             What::Hint(key) => self.hint_told(env, key, told),
             What::List(listing) => listing.told(from, told),
@@ -226,7 +251,7 @@ impl Agent {
     fn op_goes_on(&mut self, env: &mut Env<'_>, number: u64, mut op: Op) {
         let last = op.waiting == 0;
         match &mut op.what {
-            What::Find(find) => self.find_goes_on(env, find, last),
+            What::Find(find) => self.find_goes_on(env, number, find, last),
             What::List(listing) if last => self.list_ends(env, listing),
             What::Move(moving) if last => self.move_ends(env, moving),
             What::Search(_) if last => {
@@ -234,7 +259,7 @@ impl Agent {
                 return self.search_ends(env, number);
             }
             What::Write(write) => self.write_goes_on(env, write, last),
-            What::Hint(_) | What::List(_) | What::Move(_) | What::Search(_) | What::Sync => {}
+            What::Bury(_) | What::Hint(_) | What::List(_) | What::Move(_) | What::Search(_) | What::Sync => {}
         }
         if !last {
             self.memory.ops.insert(number, op);

@@ -12,6 +12,8 @@ use crate::topic::Topic;
 const HEARD_LIFE: Duration = Duration::from_secs(200);
 /// Most peers that are remembered for having been heard (our choice).
 const HEARD_MAX: usize = 1024;
+/// At how many places of the ring, evenly spread, replicas are looked at to choose whom to ask (our choice).
+const PLACES: usize = 512;
 
 /// Where storage peers talk.
 pub(super) const fn topic() -> Topic {
@@ -84,13 +86,55 @@ impl Place {
     /// Who may hold what lies there: the replicas, and those that were or will be ones when peers come and go.
     pub(super) fn near(&mut self, env: &Env<'_>, at: Position) -> Vec<PeerId> {
         self.changed(env);
+        self.near_now(at)
+    }
+
+    /// The same by the ring as it was last brought up to date.
+    pub(super) fn near_now(&self, at: Position) -> Vec<PeerId> {
         self.first(at, 2 * REPLICAS + 2)
     }
 
-    /// The other storage peers, at most `wanted`. There is nothing yet to tell the near ones by.
-    pub(super) fn others(&mut self, env: &Env<'_>, wanted: usize) -> Vec<PeerId> {
+    /// Other storage peers to ask about all memories, at most `wanted`, and whether none can be missed: whether each has a
+    /// replica among them or here for certain.
+    ///
+    /// Of more peers than are asked, other ones each time: each is the one that is a replica at most of the places looked
+    /// at that none so far is. There is nothing to tell near or idle peers by.
+    pub(super) fn cover(&mut self, env: &mut Env<'_>, wanted: usize) -> (Vec<PeerId>, bool) {
         self.changed(env);
         let members = self.ring.iter().flat_map(Ring::members).copied();
-        members.filter(|peer| *peer != env.own).take(wanted).collect()
+        let mut members: Vec<PeerId> = members.filter(|peer| *peer != env.own).collect();
+        if members.len() <= wanted {
+            return (members, true);
+        }
+        let complete = members.len() - wanted < REPLICAS;
+        let mut replica_at: BTreeMap<PeerId, Vec<usize>> = BTreeMap::new();
+        let first = env.rng.next_u64();
+        let step = u64::MAX / PLACES as u64;
+        let mut open = vec![false; PLACES];
+        for (place, open) in open.iter_mut().enumerate() {
+            let replicas = self.first(Position(first.wrapping_add(step * place as u64)), REPLICAS);
+            *open = !replicas.contains(&env.own);
+            for peer in replicas.into_iter().filter(|peer| *peer != env.own) {
+                replica_at.entry(peer).or_default().push(place);
+            }
+        }
+        let mut asked = Vec::with_capacity(wanted);
+        while asked.len() < wanted {
+            let gains = replica_at
+                .iter()
+                .map(|(peer, places)| (places.iter().filter(|place| open[**place]).count(), *peer));
+            let Some((_, best)) = gains.max().filter(|(gain, _)| *gain > 0) else { break };
+            for place in replica_at.remove(&best).unwrap_or_default() {
+                open[place] = false;
+            }
+            asked.push(best);
+        }
+        // All that was looked at is covered: whoever else.
+        let turn = env.rng.below(members.len() as u64) as usize;
+        members.rotate_left(turn);
+        let others = members.into_iter().filter(|peer| !asked.contains(peer));
+        let others: Vec<PeerId> = others.take(wanted - asked.len()).collect();
+        asked.extend(others);
+        (asked, complete)
     }
 }

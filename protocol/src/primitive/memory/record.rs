@@ -55,6 +55,30 @@ impl<'de> Deserialize<'de> for Stamp {
     }
 }
 
+/// A peer's id as text.
+pub(super) mod peer_text {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use crate::identity::PeerId;
+
+    pub(in crate::primitive::memory) fn serialize<S: Serializer>(
+        peer: &Option<PeerId>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match peer {
+            Some(peer) => serializer.collect_str(peer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(in crate::primitive::memory) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<PeerId>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(|_| de::Error::custom("not a peer id"))).transpose()
+    }
+}
+
 /// The clock of this peer's stamps. What it has seen is in the records; lost, the wall clock stands in.
 #[derive(Debug, Default)]
 pub(super) struct Clock(u64);
@@ -97,6 +121,9 @@ pub(super) struct Memory {
     /// Unix milliseconds.
     pub(super) created: u64,
     pub(super) stamp: Stamp,
+    /// Who stored it, if another has changed it since. It stays the same for good.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "peer_text")]
+    pub(super) author: Option<PeerId>,
     /// Of an outside embedder; the built-in one is asked again, as no peer need be believed about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) vector: Option<String>,
@@ -108,6 +135,17 @@ impl Memory {
             Some(text) => Vector::parse(text),
             None => Some(Vector::of(&self.content)),
         }
+    }
+
+    /// Who stored it.
+    pub(super) fn author(&self) -> PeerId {
+        self.author.unwrap_or(self.stamp.peer)
+    }
+
+    /// The same in another tier, as written at `stamp`.
+    pub(super) fn moved(self, tier: Text<1, 64>, stamp: Stamp) -> Self {
+        let author = Some(self.author()).filter(|author| *author != stamp.peer);
+        Self { tier, stamp, author, ..self }
     }
 
     /// Whose data it is, for erasure.

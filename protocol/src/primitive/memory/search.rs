@@ -32,7 +32,7 @@ pub(super) struct Searching {
     vector: Vector,
     /// The best so far.
     found: BTreeMap<Name, (f64, Memory)>,
-    /// Whether somebody could not be asked, or did not answer.
+    /// Whether somebody who may alone hold something was not asked, or did not answer.
     partial: bool,
 }
 
@@ -76,7 +76,7 @@ impl Agent {
             threshold: question.threshold.get(),
             limit: question.limit,
         };
-        let own = self.matches(env, &wanted);
+        let own = self.matches(env, env.own, &wanted);
         let ask = Ask::Search(Like {
             vector: vector.text(),
             session_id: question.session.clone(),
@@ -84,9 +84,10 @@ impl Agent {
             threshold: question.threshold,
             limit: question.limit,
         });
-        let others = self.memory.place.others(env, env.config.memory.fan_out);
-        let deadline = question.began + env.config.memory.search_wait;
-        let mut searching = Searching { call, question, vector, found: BTreeMap::new(), partial: false };
+        let (others, complete) = self.memory.place.cover(env, env.config.memory.fan_out);
+        // An outside embedder may have taken longer than this before anybody could be asked.
+        let deadline = env.now + env.config.memory.search_wait;
+        let mut searching = Searching { call, question, vector, found: BTreeMap::new(), partial: !complete };
         for (similarity, memory) in own {
             searching.take(similarity, memory);
         }

@@ -4,14 +4,14 @@
 //! has another digest says what it holds, gets what it lacks and is asked for what the other lacks. Digests and deletions
 //! are all that is gossiped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::held::{Merged, held, known};
 use super::record::{Entry, Stamp, Tombstone};
-use super::wire::{Ask, Tell, Window};
+use super::wire::{Ask, Tell, Window, gifts};
 use super::{Live, What, place};
 use crate::identity::PeerId;
 use crate::primitive::agent::Agent;
@@ -22,12 +22,14 @@ use crate::time::Instant;
 
 /// Most memories that one round moves, or one comparison asks for (our choice).
 pub(super) const MOVED_MAX: usize = 256;
+/// Most questions that carry what one comparison has found to be lacking elsewhere (our choice: 3 MB).
+const GIFTS_MAX: usize = 8;
 /// Most ids in one comparison (our choice: 110 bytes each).
 const WINDOW_MAX: usize = 2048;
 /// Most peers that one message has digests for (our choice: 110 bytes each, in 60 KiB).
 const DIGESTS_MAX: usize = 256;
-/// Most deletions that one message tells of, and that one round forgets (our choice).
-const TOMBSTONES_MAX: usize = 256;
+/// Most deletions that one message tells of (our choice).
+pub(super) const TOMBSTONES_MAX: usize = 256;
 
 /// A memory that moves to its replicas.
 #[derive(Debug)]
@@ -76,18 +78,6 @@ impl Sum {
 
     fn text(self) -> String {
         self.0.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
-/// Keeps an entry for a replica that is away.
-pub(super) fn keep_hint(env: &mut Env<'_>, peer: &PeerId, entry: &Entry) {
-    if env.records.count(Table::Hint) < env.config.memory.hints_max {
-        let subject = match entry {
-            Entry::Memory(memory) => memory.subject(),
-            Entry::Tombstone(_) => None,
-        };
-        let key = format!("{peer}/{}", &**entry.id());
-        env.records.save(Table::Hint, key.as_bytes(), subject.as_deref(), entry);
     }
 }
 
@@ -168,7 +158,8 @@ impl Agent {
             self.leave(env, &id, stamp, &replicas);
         }
         self.deliver_hints(env, None);
-        self.forget_tombstones(env);
+        self.bury_elsewhere(env);
+        self.memory.forget_graves(env);
     }
 
     fn next_round(&self, env: &mut Env<'_>) -> Option<Instant> {
@@ -197,16 +188,6 @@ impl Agent {
         }
     }
 
-    fn forget_tombstones(&self, env: &mut Env<'_>) {
-        let life = env.config.memory.tombstone_life.as_millis();
-        let found = env.records.load_all::<Tombstone>(Table::Tombstone, b"", None, TOMBSTONES_MAX);
-        for (key, tombstone) in found {
-            if tombstone.stamp.unix().saturating_add(life) < env.unix.0 {
-                env.records.delete(Table::Tombstone, &key);
-            }
-        }
-    }
-
     /// Another storage peer says what it holds, or what was deleted.
     pub(super) fn sync_heard(&mut self, env: &mut Env<'_>, author: PeerId, d: &str) {
         if !env.config.memory.store || author == env.own {
@@ -218,7 +199,7 @@ impl Agent {
             self.round_soon(env);
         }
         for tombstone in gossip.tombstones.into_iter().take(TOMBSTONES_MAX) {
-            self.memory.merge(env, &Entry::Tombstone(tombstone));
+            self.memory.merge(env, author, &Entry::Tombstone(tombstone));
         }
         let own = env.own.to_string();
         let Some(range) = gossip.ranges.into_iter().find(|range| range.range == own) else { return };
@@ -286,24 +267,27 @@ impl Agent {
         tell
     }
 
-    /// What another replica sent is taken in, and what it wants is sent.
+    /// What another replica sent is taken in; what it wants, and what it does not know to be deleted, is given to it in a few
+    /// questions at most. The next comparison does the rest.
     pub(super) fn sync_told(&mut self, env: &mut Env<'_>, from: PeerId, told: Option<Tell>) {
         let Some(told) = told else { return };
+        let mut deleted = BTreeSet::new();
         for entry in told.entries.into_iter().take(MOVED_MAX + WINDOW_MAX) {
-            if self.memory.merge(env, &entry) == Merged::Deleted
-                && let Some(tombstone) = known(env, entry.id())
-            {
-                self.begin_op(env, What::Sync, &[from], &Ask::Store(tombstone));
+            if deleted.len() < MOVED_MAX && self.memory.merge(env, from, &entry) == Merged::Deleted {
+                deleted.insert(entry.id().clone());
             }
         }
-        for id in told.want.into_iter().take(MOVED_MAX) {
-            // Whoever asks for it should hold it: else any peer could have our memories by wanting them.
-            let shared = self.memory.index.shapes.get(&*id).map(|shape| shape.at);
-            if shared.is_some_and(|at| self.memory.place.replicas_now(at).contains(&from))
-                && let Some(memory) = held(env, &id)
-            {
-                self.begin_op(env, What::Sync, &[from], &Ask::Store(Entry::Memory(memory)));
-            }
+        // Whoever asks for it should hold it: else any peer could have our memories by wanting them.
+        self.memory.place.changed(env);
+        let shares = |id: &Name| {
+            let shape = self.memory.index.shapes.get(&**id);
+            shape.is_some_and(|shape| self.memory.place.replicas_now(shape.at).contains(&from))
+        };
+        let wanted: BTreeSet<Name> = told.want.into_iter().take(MOVED_MAX).filter(shares).collect();
+        let deleted = deleted.iter().filter_map(|id| known(env, id));
+        let wanted = wanted.iter().filter_map(|id| held(env, id).map(Entry::Memory));
+        for gift in gifts(deleted.chain(wanted), GIFTS_MAX) {
+            self.begin_op(env, What::Sync, &[from], &gift);
         }
     }
 }

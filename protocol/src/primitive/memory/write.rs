@@ -3,15 +3,14 @@
 use serde_json::json;
 
 use super::held::Merged;
-use super::record::{Entry, Tombstone};
+use super::record::{Entry, Memory, Tombstone};
 use super::wire::{Ask, Tell};
-use super::{Op, Quorum, What, methods, place, sync};
+use super::{Quorum, What, methods, place};
 use crate::identity::PeerId;
 use crate::primitive::agent::Agent;
 use crate::primitive::call::CallId;
 use crate::primitive::env::Env;
 use crate::primitive::error::{Code, Error};
-use crate::primitive::records::Table;
 use crate::ring::Position;
 
 /// A write under way.
@@ -19,15 +18,18 @@ use crate::ring::Position;
 pub(super) struct Write {
     entry: Entry,
     kind: Kind,
+    /// What it replaces, for a memory that is archived.
+    before: Option<Memory>,
     /// Who waits; `None` once it is answered.
     call: Option<CallId>,
-    primary: Option<PeerId>,
+    /// Where it belongs, the primary first.
+    replicas: Vec<PeerId>,
     required: usize,
     achieved: usize,
     /// Which replicas do not hold it, though they may once they are back.
     missed: Vec<PeerId>,
-    /// Whether it has failed.
-    failed: bool,
+    /// Whether a replica would not have it.
+    refused: bool,
 }
 
 /// What a write is for.
@@ -42,8 +44,8 @@ impl Write {
     pub(super) fn told(&mut self, from: PeerId, told: Option<Tell>) {
         match told {
             Some(Tell { error: None, deleted: false, .. }) => self.achieved += 1,
-            // It is full: it would refuse again.
-            Some(_) => {}
+            // It would refuse again: it is full, or does not believe us.
+            Some(_) => self.refused |= self.replicas.contains(&from),
             None => self.missed.push(from),
         }
     }
@@ -65,7 +67,15 @@ fn failed(required: usize, achieved: usize) -> Error {
 
 impl Agent {
     /// Brings an entry to where it belongs, and answers the call when enough hold it.
-    pub(super) fn write(&mut self, env: &mut Env<'_>, call: CallId, kind: Kind, entry: Entry) {
+    /// `before` is what an archived memory was.
+    pub(super) fn write(
+        &mut self,
+        env: &mut Env<'_>,
+        call: CallId,
+        kind: Kind,
+        entry: Entry,
+        before: Option<Memory>,
+    ) {
         let at = Position::of(entry.id().as_bytes());
         let replicas = self.memory.place.replicas(env, at);
         if self.memory.failing && kind == Kind::Store {
@@ -76,17 +86,21 @@ impl Agent {
         let targets = if kind == Kind::Delete { self.memory.place.near(env, at) } else { replicas.clone() };
         let mut write = Write {
             kind,
+            before,
             call: Some(call),
-            primary: replicas.first().copied(),
             required: required(env.config.memory.quorum, replicas.len()),
+            replicas,
             achieved: 0,
             missed: Vec::new(),
-            failed: false,
+            refused: false,
             entry,
         };
         let own = targets.contains(&env.own) || (kind == Kind::Delete && env.config.memory.store);
-        if own && self.memory.merge(env, &write.entry) == Merged::Held {
+        if own && self.memory.merge(env, env.own, &write.entry) == Merged::Held {
             write.achieved += 1;
+        }
+        if kind == Kind::Delete {
+            self.memory.drop_hints(env, write.entry.id());
         }
         if let Entry::Tombstone(tombstone) = &write.entry {
             publish(env, tombstone);
@@ -99,69 +113,59 @@ impl Agent {
 
     /// Answers when enough hold it, or when it is clear that they will not; at last keeps it for those that were away.
     pub(super) fn write_goes_on(&mut self, env: &mut Env<'_>, write: &mut Write, last: bool) {
-        let enough = write.achieved >= write.required || (last && write.kind == Kind::Delete);
+        // A deletion counts if no replica insists on the memory: those that are away get it later.
+        let enough = match write.kind {
+            Kind::Store | Kind::Archive => write.achieved >= write.required,
+            Kind::Delete => last && !write.refused,
+        };
         if enough && let Some(call) = write.call.take() {
-            methods::answer_write(env, call, write.kind, &write.entry, write.primary, write.achieved);
+            methods::answer_write(
+                env,
+                call,
+                write.kind,
+                &write.entry,
+                write.replicas.first().copied(),
+                write.achieved,
+            );
         }
         if !last {
             return;
         }
         if let Some(call) = write.call.take() {
-            write.failed = true;
             methods::answer(env, call, Err(failed(write.required, write.achieved)));
-            if write.kind == Kind::Store {
+            if write.kind != Kind::Delete {
                 self.undo(env, write);
             }
             return;
         }
         for peer in core::mem::take(&mut write.missed) {
-            sync::keep_hint(env, &peer, &write.entry);
+            self.memory.keep_hint(env, peer, &write.entry);
         }
     }
 
-    /// A memory that was not stored must not be found: the copies that there are go again.
-    fn undo(&mut self, env: &mut Env<'_>, write: &Write) {
+    /// What has failed must not be seen: a memory that was not stored goes again, one that was not archived is as before.
+    fn undo(&mut self, env: &mut Env<'_>, write: &mut Write) {
         if write.achieved == 0 {
             return;
         }
         let stamp = self.memory.stamp(env);
-        let tombstone = Tombstone { id: write.entry.id().clone(), stamp };
-        publish(env, &tombstone);
-        let entry = Entry::Tombstone(tombstone);
-        if env.config.memory.store {
-            self.memory.merge(env, &entry);
+        let entry = match write.before.take() {
+            Some(memory) => {
+                let tier = memory.tier.clone();
+                Entry::Memory(memory.moved(tier, stamp))
+            }
+            None => Entry::Tombstone(Tombstone { id: write.entry.id().clone(), stamp }),
+        };
+        if let Entry::Tombstone(tombstone) = &entry {
+            publish(env, tombstone);
         }
         let replicas = self.memory.place.replicas(env, Position::of(entry.id().as_bytes()));
+        let deletes = matches!(entry, Entry::Tombstone(_)) && env.config.memory.store;
+        if deletes || replicas.contains(&env.own) {
+            self.memory.merge(env, env.own, &entry);
+        }
         let others: Vec<PeerId> = replicas.into_iter().filter(|peer| *peer != env.own).collect();
         self.begin_op(env, What::Sync, &others, &Ask::Store(entry));
-    }
-
-    /// What is kept for a replica has arrived, or not.
-    pub(super) fn hint_told(&mut self, env: &mut Env<'_>, key: &[u8], told: Option<Tell>) {
-        if told.is_some() {
-            env.records.delete(Table::Hint, key);
-        }
-    }
-
-    /// Brings what is kept for replicas to them, or to the one that is back.
-    pub(super) fn deliver_hints(&mut self, env: &mut Env<'_>, to: Option<&PeerId>) {
-        let prefix = to.map_or_else(String::new, |peer| format!("{peer}/"));
-        let under_way = self.memory.ops.values().filter_map(|Op { what, .. }| match what {
-            What::Hint(key) => Some(key.clone()),
-            What::Find(_) | What::List(_) | What::Move(_) | What::Search(_) | What::Sync | What::Write(_) => {
-                None
-            }
-        });
-        let under_way: Vec<Vec<u8>> = under_way.collect();
-        let hints = env.records.load_all::<Entry>(Table::Hint, prefix.as_bytes(), None, sync::MOVED_MAX);
-        for (key, entry) in hints {
-            let peer = str::from_utf8(&key).ok().and_then(|key| key.split_once('/')?.0.parse().ok());
-            if let Some(peer) = peer
-                && !under_way.contains(&key)
-            {
-                self.begin_op(env, What::Hint(key), &[peer], &Ask::Store(entry));
-            }
-        }
     }
 }
 

@@ -1,8 +1,12 @@
+mod trust;
+mod upkeep;
+
 use serde_json::json;
 
 use super::mesh::Mesh;
 use super::*;
 use crate::primitive::memory::{Embedder, Quorum};
+use crate::ring::{Position, Ring, Vnodes};
 
 const BACKOFF: &str = "Exponential backoff with jitter prevents thundering herd on 429 responses.";
 
@@ -326,7 +330,8 @@ mod laws {
             } else {
                 // What a peer wrote at one time is one thing.
                 let content = format!("{clock} {by}");
-                json!({"memory": {"id": id, "content": content, "tier": "working", "created": 1, "stamp": stamp}})
+                json!({"memory": {"id": id, "content": content, "tier": "working", "created": 1, "stamp": stamp,
+                                  "author": peer(3).to_string()}})
             };
             json!({ "store": entry }).to_string()
         })
@@ -334,6 +339,7 @@ mod laws {
 
     fn merged<'a>(entries: impl Iterator<Item = &'a String>) -> MemoryRecords {
         let mut bench = Bench::default();
+        bench.net.subscribers.insert(Topic::crdt_sync_memory(), vec![peer(2)]);
         for body in entries {
             bench.run(|agent, env| agent.on_asked(env, peer(2), RequestId(1), Protocol::Memory, body));
         }
