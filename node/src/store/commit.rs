@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::path::Path;
 
-use hyperspace_protocol::primitive::{Records, Table};
+use hyperspace_protocol::primitive::{Records, Table, memory};
 use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
 use zeroize::Zeroizing;
 
@@ -67,6 +67,9 @@ impl Store {
 
 /// Erases every record of a subject and commits, together with what was not yet committed. Returns how many there were.
 ///
+/// Of a memory other peers have copies. The same commit notes its id, so that the node deletes it there too when it runs
+/// again, and takes no copy back. Memories of the subject that no copy is here of are not found.
+///
 /// # Errors
 ///
 /// Those of [`Store::commit`].
@@ -75,6 +78,9 @@ pub fn erase(store: &mut Store, subject: &str) -> Result<usize, StoreError> {
     let found = caught(&store.path, || find(store, subject))?;
     for (table, key) in &found {
         store.delete(*table, key);
+        if let Some(fact) = memory::erased(*table, key) {
+            store.put(Table::Fact, &fact, None, Vec::new());
+        }
     }
     store.commit()?;
     Ok(found.len())

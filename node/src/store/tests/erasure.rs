@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::Cursor;
 
+use hyperspace_protocol::primitive::memory;
+
 use super::*;
 
 const PLANTED: &str = "planted: the user's own words, found nowhere else";
@@ -82,6 +84,31 @@ fn a_deleted_record_is_nowhere() {
 #[test]
 fn the_records_of_an_erased_subject_are_nowhere() {
     erase_by(|store| assert_eq!(erase(store, WHO).unwrap(), 1));
+}
+
+#[test]
+fn erased_memories_are_noted_for_the_other_replicas() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path(), &Unlock::KeyFile).unwrap();
+    let id = |number: u8| format!("mem-{number:024x}");
+    for number in 0..3 {
+        store.put(Table::Memory, id(number).as_bytes(), Some(WHO), PLANTED.as_bytes().to_vec());
+    }
+    let hint = format!("12D3KooW/{}", id(3));
+    store.put(Table::Hint, hint.as_bytes(), Some(WHO), PLANTED.as_bytes().to_vec());
+    store.put(Table::Memory, id(4).as_bytes(), Some("somebody else"), b"theirs".to_vec());
+    store.put(Table::Playbook, b"planted", Some(WHO), PLANTED.as_bytes().to_vec());
+    assert_eq!(erase(&mut store, WHO).unwrap(), 5);
+    drop(store);
+    // As a node that starts finds it.
+    let store = Store::open(dir.path(), &Unlock::KeyFile).unwrap();
+    let facts = store.scan(Table::Fact, b"", None, 9).into_iter().map(|(key, _)| key);
+    let noted = (0..4).map(|number| memory::erased(Table::Memory, id(number).as_bytes()).unwrap());
+    assert_eq!(facts.collect::<Vec<_>>(), noted.collect::<Vec<_>>());
+    assert_eq!(
+        (store.count(Table::Memory), store.count(Table::Hint), store.count(Table::Playbook)),
+        (1, 0, 0)
+    );
 }
 
 #[test]
