@@ -4,7 +4,25 @@
 //! memory, which are those that subscribe to `hyperspace/crdt/sync/memory`. Any peer takes calls; one that is none of the
 //! three keeps nothing. Content goes from peer to peer over `/hyperspace/memory/1` and is never gossiped.
 //!
-//! An id says nothing about meaning, so a search asks every storage peer, up to a fan-out.
+//! An id says nothing about meaning, so a search asks every storage peer, up to a fan-out. Of more peers it asks others each
+//! time, spread over the ring, and says that what it found is partial.
+//!
+//! # Trust
+//!
+//! Entries are not signed, so it matters who brings one. The author of a memory, the peer that stored it, stays the same for
+//! good. This is believed, unless its stamp is more than five minutes ahead:
+//!
+//! * a memory of whose id nothing is known here, of its author, and of the eight peers nearest to its place on the ring: its
+//!   replicas, and those among which copies move as peers come and go;
+//! * a newer value or the deletion of a memory that is held here, of its author and of its replicas;
+//! * the deletion of what is not held here, of its replicas.
+//!
+//! What belongs to a session is shown to its author, to its replicas and to [`Config::readers`], whoever knows the session's
+//! id. So a method that changes a memory works at the node that stored it and at its replicas, and elsewhere not.
+//!
+//! What remains is that any peer may say that it stores memory. It is then a replica of its share of all memories, of every
+//! one in a mesh of three, and of a given one if it tries peer ids for long enough; those it can read, change and delete. A
+//! reader believes the peers that it asks, and anybody may store new memories until there is no more room.
 
 mod embed;
 mod find;
