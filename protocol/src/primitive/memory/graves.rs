@@ -29,12 +29,10 @@ const ERASED: &[u8] = b"memory/erased/";
 /// machine runs on it. When the machine starts it deletes the memory that the record was a copy of from its other replicas
 /// too. `None` for a record of which there are no copies elsewhere.
 pub fn erased(table: Table, key: &[u8]) -> Option<Vec<u8>> {
-    let id = match table {
-        Table::Memory => str::from_utf8(key).ok()?,
-        Table::Hint => str::from_utf8(key).ok()?.split_once('/')?.1,
-        _ => return None,
-    };
-    Short::of(id).map(|_| [ERASED, id.as_bytes()].concat())
+    let key = str::from_utf8(key).ok()?;
+    let id = if table == Table::Hint { key.split_once('/')?.1 } else { key };
+    let copied = [Table::Memory, Table::Hint].contains(&table);
+    Short::of(id).filter(|_| copied).map(|_| [ERASED, id.as_bytes()].concat())
 }
 
 /// The 12 bytes of a memory's id.

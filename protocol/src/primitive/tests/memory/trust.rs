@@ -22,12 +22,9 @@ fn stamp(mesh: &Mesh, by: PeerId) -> String {
 }
 
 /// A mesh of which some are far from a memory that 0 has stored: neither a replica nor soon to be one.
-fn wide(params: Value) -> (Mesh, String, usize) {
+fn wide() -> (Mesh, String, usize) {
     let mut mesh = Mesh::new(12);
-    let mut params = params;
-    params["content"] = json!(BACKOFF);
-    let stored = mesh.ok(0, "memory.store", params);
-    let id = stored["id"].as_str().unwrap().to_owned();
+    let id = store(&mut mesh, 0, BACKOFF);
     let ring = Ring::build(Vnodes::default(), mesh.peers.iter().map(|bench| bench.own)).unwrap();
     let near = ring.replicas(Position::of(id.as_bytes()), 8).into_iter().copied().collect::<Vec<_>>();
     let far = (1..12).find(|at| !near.contains(&mesh.peers[*at].own)).unwrap();
@@ -36,23 +33,16 @@ fn wide(params: Value) -> (Mesh, String, usize) {
 
 #[test]
 fn what_is_a_sessions_is_shown_to_its_author_and_replicas_alone() {
-    let mut mesh = Mesh::new(1);
+    let mut mesh = Mesh::new(6);
     let session = mesh.peers[0].session();
-    let (mut mesh, id, far) = {
-        let records = mesh.peers.remove(0).records;
-        let mut mesh = Mesh::new(6);
-        mesh.peers[0].records = records;
-        let stored = mesh.ok(0, "memory.store", json!({"content": BACKOFF, "sessionId": session}));
-        let id = stored["id"].as_str().unwrap().to_owned();
-        let far = (1..6).find(|at| !holders(&mesh, &id).contains(at)).unwrap();
-        (mesh, id, far)
-    };
+    let stored = mesh.ok(0, "memory.store", json!({"content": BACKOFF, "sessionId": session}));
+    let id = stored["id"].as_str().unwrap().to_owned();
+    let far = (1..6).find(|at| !holders(&mesh, &id).contains(at)).unwrap();
     // As another peer would search that knows the session's id.
     mesh.peers[0].start("memory.search", json!({"query": BACKOFF, "sessionId": session}));
-    let search = mesh.peers[0].net.did.iter().find_map(|did| match did {
-        Did::Asked(_, _, _, body) => Some(body.clone()),
-        _ => None,
-    });
+    let mut search = mesh.peers[0].net.did.iter();
+    let search =
+        search.find_map(|did| if let Did::Asked(.., body) = did { Some(body.clone()) } else { None });
     let asks = [json!({"get": id}), json!({"list": {"sessionId": session}}), search.unwrap()];
     let (author, far) = (mesh.peers[0].own, mesh.peers[far].own);
     let holding = holders(&mesh, &id);
@@ -74,7 +64,7 @@ fn what_is_a_sessions_is_shown_to_its_author_and_replicas_alone() {
 
 #[test]
 fn a_stranger_neither_deletes_nor_changes_nor_forges() {
-    let (mut mesh, id, far) = wide(json!({}));
+    let (mut mesh, id, far) = wide();
     let stranger = mesh.peers[far].own;
     let before = copy(&mesh, &id);
     let holding = holders(&mesh, &id);
@@ -93,6 +83,9 @@ fn a_stranger_neither_deletes_nor_changes_nor_forges() {
         let refused = told(&mut mesh, at, stranger, &json!({"give": entries}))["refused"].clone();
         assert_eq!(refused, json!([id, id, id]));
     }
+    // Nor does a replica that believed it somewhere spread what is another's.
+    let replica = mesh.peers[holding[1]].own;
+    assert!(told(&mut mesh, holding[0], replica, &json!({"store": entries[1]}))["error"].is_string());
     let d = json!({"tombstones": [tombstone]}).to_string();
     for bench in &mut mesh.peers {
         bench.run(|agent, env| agent.on_message(env, stranger, &Topic::crdt_sync_memory(), &d));
@@ -112,7 +105,7 @@ fn a_stranger_neither_deletes_nor_changes_nor_forges() {
 
 #[test]
 fn a_replica_may_delete_and_archive() {
-    let (mut mesh, id, _) = wide(json!({}));
+    let (mut mesh, id, _) = wide();
     let replica = *holders(&mesh, &id).last().unwrap();
     mesh.ok(replica, "memory.archive", json!({"id": id}));
     let holding = holders(&mesh, &id);

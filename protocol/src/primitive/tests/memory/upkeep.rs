@@ -16,9 +16,8 @@ fn quiet(mesh: &mut Mesh) {
 }
 
 fn asked(bench: &Bench) -> Vec<(PeerId, Value)> {
-    let asked = bench.net.did.iter().filter_map(|did| match did {
-        Did::Asked(to, _, Protocol::Memory, body) => Some((*to, body.clone())),
-        _ => None,
+    let asked = bench.net.did.iter().filter_map(|did| {
+        if let Did::Asked(to, _, Protocol::Memory, body) = did { Some((*to, body.clone())) } else { None }
     });
     asked.collect()
 }
@@ -88,9 +87,14 @@ fn a_reader_gets_the_newest_and_repairs_what_is_stale() {
     restore(&mut mesh);
     mesh.deaf = Some(0);
     mesh.part(&without(3, &[1]));
-    assert_eq!(mesh.ok(2, "memory.get", json!({"id": id}))["tier"], "working");
+    let took = |mesh: &mut Mesh| {
+        let began = mesh.peers[2].now;
+        assert_eq!(mesh.ok(2, "memory.get", json!({"id": id}))["tier"], "working");
+        mesh.peers[2].now.since(began).as_millis()
+    };
+    assert_eq!(took(&mut mesh), 200);
     mesh.part(&without(3, &[0, 1]));
-    assert_eq!(mesh.ok(2, "memory.get", json!({"id": id}))["tier"], "working");
+    assert_eq!(took(&mut mesh), 0);
     mesh.deaf = None;
     mesh.part(&up(3));
     mesh.ok(0, "memory.delete", json!({"id": id}));
@@ -172,7 +176,7 @@ fn one_answer_leads_to_few_questions() {
     let stamp = format!("{:016x}.{}", bench.unix.0 << 16, peer(2));
     let id = |number: usize| format!("mem-{number:024x}");
     let memory = |number: usize| {
-        json!({"memory": {"id": id(number), "content": "x".repeat(3000), "tier": "working", "created": 1,
+        json!({"memory": {"id": id(number), "content": "x".repeat(20_000), "tier": "working", "created": 1,
                           "stamp": stamp}})
     };
     let tombstone = |number: usize| json!({"tombstone": {"id": id(number), "stamp": stamp}});
@@ -193,7 +197,7 @@ fn one_answer_leads_to_few_questions() {
     let told = json!({"want": want, "entries": entries}).to_string();
     bench.run(|agent, env| agent.on_told(env, Some(peer(2)), request, Some(&told)));
     let asked = asked(&bench);
-    assert!((1..=8).contains(&asked.len()), "{}", asked.len());
+    assert_eq!(asked.len(), 8);
     let given: Vec<&Value> = asked.iter().flat_map(|(_, ask)| ask["give"].as_array().unwrap()).collect();
     let ids: BTreeSet<String> = given
         .iter()
@@ -202,8 +206,8 @@ fn one_answer_leads_to_few_questions() {
             entry["id"].as_str().unwrap().to_owned()
         })
         .collect();
-    assert_eq!((given.len(), ids.len()), (512, 512), "256 of each kind, once");
-    // It takes all of them over.
+    assert_eq!(given.len(), ids.len(), "each once");
+    // It takes all of them over: the deletions, and as many memories as there was room for.
     let mut other = Bench { own: peer(2), ..Bench::default() };
     other.net.subscribers.insert(Topic::crdt_sync_memory(), vec![peer(1)]);
     for (_, ask) in &asked {
@@ -211,7 +215,9 @@ fn one_answer_leads_to_few_questions() {
         other.run(|agent, env| agent.on_asked(env, peer(1), RequestId(1), Protocol::Memory, &ask));
         assert_eq!(other.net.did.pop(), Some(Did::Told(peer(1), RequestId(1), json!({}))));
     }
-    assert_eq!((other.records.count(Table::Memory), other.records.count(Table::Tombstone)), (256, 256));
+    assert_eq!(other.records.count(Table::Tombstone), 256);
+    assert_eq!(other.records.count(Table::Memory) as usize, given.len() - 256);
+    assert!(given.len() > 256 + 100, "{}", given.len());
 }
 
 #[test]
@@ -237,7 +243,7 @@ fn of_many_peers_others_are_asked_each_time_and_it_is_said() {
         found += answer["memories"].as_array().unwrap().len();
     }
     assert_eq!(ever.len(), 11, "each has its turn");
-    assert!(found > 8 * 20, "five of eleven, well spread, have most: {found}");
+    assert!(found > 175, "five of eleven, well spread, have most: {found}");
     assert_eq!(mesh.ok(0, "memory.list", list.clone())["partial"], true);
     // Nine of eleven: no memory has all its replicas at the other two.
     mesh.peers[0].config.memory.fan_out = 9;
