@@ -101,11 +101,11 @@ impl Graves {
         Some(oldest.1.id())
     }
 
-    /// Takes out the oldest of all.
-    fn oldest(&mut self, when: impl FnOnce(u64, u64) -> bool) -> Option<String> {
+    /// Takes out the oldest of all, if its time in Unix milliseconds is such.
+    fn oldest(&mut self, when: impl FnOnce(u64) -> bool) -> Option<String> {
         let firsts = self.of.iter().filter_map(|(from, graves)| Some((*graves.first()?, *from)));
         let (oldest, from) = firsts.min()?;
-        if !when(oldest.0 >> 16, self.count) {
+        if !when(oldest.0 >> 16) {
             return None;
         }
         self.take(from, oldest);
@@ -160,7 +160,8 @@ impl Live {
         self.drop_hints(env, &id);
         let (all, of_one) = (env.config.memory.tombstones_max, env.config.memory.tombstones_per_peer_max);
         let above = from.and_then(|from| self.graves.above_of(Some(from), of_one));
-        let above = above.or_else(|| self.graves.oldest(|_, count| count > all));
+        let full = self.graves.count > all;
+        let above = above.or_else(|| if full { self.graves.oldest(|_| true) } else { None });
         if let Some(above) = above {
             self.forget(env, &above);
         }
@@ -180,7 +181,7 @@ impl Live {
         let life = env.config.memory.tombstone_life.as_millis();
         let unix = env.unix.0;
         for _ in 0..FORGOTTEN_MAX {
-            let Some(id) = self.graves.oldest(|stamped, _| stamped.saturating_add(life) < unix) else {
+            let Some(id) = self.graves.oldest(|stamped| stamped.saturating_add(life) < unix) else {
                 return;
             };
             self.forget(env, &id);
