@@ -21,7 +21,7 @@ use super::record::{Beginning, Call as Recorded, Driven, Durable, Recorder};
 use super::{Config, Effects, NodeError, Served};
 use crate::message::NodeMessage;
 use crate::net::swarm::Order;
-use crate::net::{NetEvent, Shared};
+use crate::net::{AskError, NetEvent, Shared};
 
 /// Inputs that are taken together, at most: their outputs wait for one commit.
 const BATCH: usize = 64;
@@ -40,6 +40,18 @@ pub(super) struct Ends {
     pub(super) again: mpsc::WeakSender<Call>,
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) events: broadcast::Sender<Event>,
+}
+
+impl Ends {
+    /// What is there already. Calls and the network take turns, so that neither the application nor remotes can keep the
+    /// other waiting.
+    fn waiting(&mut self, turn: usize) -> Option<Wake> {
+        let calls = &mut self.calls;
+        let mut call = || calls.try_recv().ok().map(|call| Wake::Call(Some(call)));
+        let inbox = &mut self.inbox;
+        let mut event = || inbox.next().now_or_never().map(Wake::Net);
+        if turn.is_multiple_of(2) { call().or_else(event) } else { event().or_else(call) }
+    }
 }
 
 /// Who waits for a dial by address.
@@ -171,15 +183,8 @@ impl Actor {
                 _ = upkeep.tick() => Wake::Upkeep,
             };
             self.take(wake).await?;
-            for _ in 1..BATCH {
-                // The application goes first: its calls are few, and remotes must not keep it waiting.
-                let wake = if let Ok(call) = self.ends.calls.try_recv() {
-                    Wake::Call(Some(call))
-                } else if let Some(event) = self.ends.inbox.next().now_or_never() {
-                    Wake::Net(event)
-                } else {
-                    break;
-                };
+            for turn in 1..BATCH {
+                let Some(wake) = self.ends.waiting(turn) else { break };
                 self.take(wake).await?;
             }
             if self.driven.machine.poll_timeout().is_some_and(|due| due <= self.now()) {
@@ -277,6 +282,9 @@ impl Actor {
     async fn upkeep(&mut self) {
         // Streams that are gone wait for no answer.
         self.asks.pending.retain(|_, pending| !pending.reply.is_closed());
+        for ask in self.asks.overdue(Clock::now()) {
+            self.fail(ask.ticket, AskError::Unreachable);
+        }
         let counted = self.driven.counted.named().chain(self.shared.counts.named()).collect();
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = counted;
         let gossip = &self.driven.machine.gossip;
@@ -332,5 +340,42 @@ impl Actor {
         self.next_dial += 1;
         self.dials.insert(number, dialler);
         self.order(Order::DialAddress { number, address }).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyperspace_protocol::primitive::AgentInput;
+    use hyperspace_protocol::primitive::ClientId;
+
+    use super::*;
+
+    #[test]
+    fn calls_and_the_network_take_turns() {
+        let (mut to_inbox, inbox) = futures::channel::mpsc::channel(20);
+        let (to_calls, calls) = mpsc::channel(20);
+        let mut ends = Ends {
+            inbox,
+            again: to_calls.downgrade(),
+            calls,
+            orders: mpsc::channel(1).0,
+            events: broadcast::channel(1).0,
+        };
+        for n in 0..10 {
+            to_inbox.try_send(NetEvent::Listening(Vec::new())).expect("room");
+            to_calls.try_send(Call::Agent(AgentInput::ClientGone(ClientId(n)))).expect("room");
+        }
+        let mut taken = |turn| match ends.waiting(turn) {
+            Some(Wake::Call(_)) => "call",
+            Some(Wake::Net(_)) => "net",
+            Some(Wake::Timer | Wake::Upkeep | Wake::Again) | None => "nothing",
+        };
+        for turn in (1..13).step_by(2) {
+            assert_eq!((taken(turn), taken(turn + 1)), ("net", "call"));
+        }
+        for turn in 13..21 {
+            assert_ne!(taken(turn), "nothing");
+        }
+        assert_eq!((taken(21), taken(22)), ("nothing", "nothing"));
     }
 }

@@ -1,6 +1,7 @@
 //! What a machine wants done, carried out.
 
 use std::sync::Arc;
+use std::time::Instant as Clock;
 
 use hyperspace_protocol::gossip::Frame;
 use hyperspace_protocol::identity::PeerId;
@@ -130,7 +131,7 @@ impl Actor {
         if self.peers.get(&to).is_some_and(|connected| !connected.conns.is_empty()) {
             return self.send_ask(to, ask);
         }
-        match self.asks.wait(to, ask) {
+        match self.asks.wait(Clock::now(), to, ask) {
             Ok(true) => self.order(Order::Dial(to)).await,
             Ok(false) => {}
             Err(ask) => self.fail(ask.ticket, AskError::Crowded),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -26,14 +26,22 @@ use super::{Inbox, Shared, book, from_libp2p};
 pub struct Behaviour {
     shared: Arc<Shared>,
     inbox: Inbox,
-    /// Every connection with its peer and IP address.
-    connections: HashMap<ConnectionId, (PeerId, Option<IpAddr>)>,
+    connections: HashMap<ConnectionId, Place>,
     /// Connections whose handshake is under way.
     pending: HashMap<ConnectionId, Option<IpAddr>>,
     peers: BTreeMap<PeerId, usize>,
     ips: BTreeMap<IpAddr, usize>,
     closing: VecDeque<(libp2p::PeerId, CloseConnection)>,
     waker: Option<Waker>,
+}
+
+/// What is known of a connection.
+struct Place {
+    peer: PeerId,
+    /// Whom it is counted for.
+    ip: Option<IpAddr>,
+    /// Whether it is being closed.
+    leaving: bool,
 }
 
 /// Why a connection is refused.
@@ -65,10 +73,23 @@ impl Behaviour {
 
     /// Closes a connection.
     pub fn close(&mut self, peer: libp2p::PeerId, connection: CloseConnection) {
+        let id = from_libp2p(&peer);
+        let ends = |conn: ConnectionId, place: &Place| match connection {
+            CloseConnection::All => id == Some(place.peer),
+            CloseConnection::One(one) => conn == one,
+        };
+        let ending = self.connections.iter_mut().filter(|(conn, place)| ends(**conn, place));
+        ending.for_each(|(_, place)| place.leaving = true);
         self.closing.push_back((peer, connection));
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+    }
+
+    /// Whether all connections with a peer are being closed.
+    pub fn is_leaving(&self, peer: &libp2p::PeerId) -> bool {
+        let id = from_libp2p(peer);
+        self.connections.values().filter(|place| id == Some(place.peer)).all(|place| place.leaving)
     }
 
     fn refuse(&self, why: &'static str) -> ConnectionDenied {
@@ -76,9 +97,15 @@ impl Behaviour {
         ConnectionDenied::new(Refused(why))
     }
 
-    /// Loopback is not counted: many nodes of one machine share it.
+    /// What an address counts for: an IPv4 address, or the first 64 bits of an IPv6 address, because whoever has one of
+    /// those has all that begin like it. Loopback is not counted: many nodes of one machine share it.
     fn counted(address: &Multiaddr) -> Option<IpAddr> {
-        book::ip_of(address).filter(|ip| !ip.is_loopback())
+        let ip = book::ip_of(address)?.to_canonical();
+        let counted = match ip {
+            IpAddr::V4(_) => ip,
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+        };
+        (!ip.is_loopback()).then_some(counted)
     }
 
     fn check_place(&self, address: &Multiaddr) -> Result<(), ConnectionDenied> {
@@ -110,14 +137,14 @@ impl Behaviour {
             return Err(self.refuse("this peer has all the connections that it may have"));
         }
         let ip = Self::counted(address);
-        self.connections.insert(conn, (peer, ip));
+        self.connections.insert(conn, Place { peer, ip, leaving: false });
         *self.peers.entry(peer).or_default() += 1;
         if let Some(ip) = ip {
             *self.ips.entry(ip).or_default() += 1;
         }
         let bounds =
             Bounds { frames: settings.queue_frames, bytes: settings.queue_bytes, stall: settings.stall };
-        let link = Arc::new(Link::new(conn, peer, outbound, address.clone(), bounds));
+        let link = Arc::new(Link::new(conn, peer, outbound, address, bounds));
         Ok(Handler::new(link, Arc::clone(&self.shared), self.inbox.clone()))
     }
 
@@ -130,7 +157,7 @@ impl Behaviour {
 
     fn forget(&mut self, conn: ConnectionId) {
         self.no_longer_pending(conn);
-        let Some((peer, ip)) = self.connections.remove(&conn) else { return };
+        let Some(Place { peer, ip, .. }) = self.connections.remove(&conn) else { return };
         leave(&mut self.peers, peer);
         if let Some(ip) = ip {
             leave(&mut self.ips, ip);
@@ -215,5 +242,29 @@ impl NetworkBehaviour for Behaviour {
         }
         self.waker = Some(cx.waker().clone());
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_counted_by_who_can_have_them() {
+        let counted = |ip: &str| {
+            let protocol = if ip.contains(':') { "ip6" } else { "ip4" };
+            let address = format!("/{protocol}/{ip}/tcp/1").parse().expect("an address");
+            Behaviour::counted(&address).map(|ip| ip.to_string())
+        };
+        for (one, other, same) in [
+            ("192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("2001:db8:1:2::1", "2001:db8:1:2:3:4:5:6", true),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1", false),
+            ("::ffff:192.0.2.1", "192.0.2.1", true),
+        ] {
+            assert_eq!(counted(one) == counted(other), same, "{one} {other}");
+        }
+        assert_eq!((counted("127.0.0.1"), counted("::1"), counted("::ffff:127.0.0.1")), (None, None, None));
     }
 }

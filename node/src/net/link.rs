@@ -41,8 +41,6 @@ pub struct Link {
     pub outbound: bool,
     /// The other end's IP address; unspecified if the transport has none.
     pub ip: IpAddr,
-    /// The other end's address.
-    pub address: Multiaddr,
     /// Gossip on its way out.
     pub queue: SendQueue,
     asks: Mutex<VecDeque<Ask>>,
@@ -53,14 +51,19 @@ pub struct Link {
 
 impl Link {
     /// A new connection.
-    pub fn new(conn: ConnectionId, peer: PeerId, outbound: bool, address: Multiaddr, bounds: Bounds) -> Self {
-        let ip = super::book::ip_of(&address).unwrap_or(IpAddr::from([0, 0, 0, 0]));
+    pub fn new(
+        conn: ConnectionId,
+        peer: PeerId,
+        outbound: bool,
+        address: &Multiaddr,
+        bounds: Bounds,
+    ) -> Self {
+        let ip = super::book::ip_of(address).unwrap_or(IpAddr::from([0, 0, 0, 0]));
         Self {
             conn,
             peer,
             outbound,
             ip,
-            address,
             queue: SendQueue::new(bounds),
             asks: Mutex::default(),
             waker: AtomicWaker::new(),

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -22,6 +22,7 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{CloseConnection, ConnectionId, DialError, NetworkBehaviour, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, SwarmBuilder, identify, ping};
+use socket2::{Domain, Socket, Type};
 use tokio::sync::mpsc;
 
 use super::behaviour::Behaviour;
@@ -36,6 +37,9 @@ pub const AGENT: &str = concat!("hyperlab/", env!("CARGO_PKG_VERSION"));
 
 /// Dials that may wait for a name server at once; further ones fail. Our choice.
 const RESOLVING_MAX: usize = 64;
+
+/// Dials that may wait for another connection with the same peer to end; further ones fail. Our choice.
+const PUT_OFF_MAX: usize = 64;
 
 /// What may wait for room in the driver's inbox before libp2p is no longer polled.
 const PENDING_MAX: usize = 64;
@@ -58,8 +62,6 @@ pub enum Order {
     },
     /// Close all connections with a peer.
     Close(PeerId),
-    /// Close one connection with a peer.
-    CloseOne(PeerId, ConnectionId),
 }
 
 /// libp2p's behaviours beside our own.
@@ -100,6 +102,15 @@ enum Caller {
 
 type Resolved = (Caller, Option<libp2p::PeerId>, Vec<Multiaddr>, Vec<String>);
 
+/// A dial that libp2p refused, because what stands in its way has not ended yet.
+struct PutOff {
+    peer: libp2p::PeerId,
+    /// What was wanted.
+    order: Order,
+    /// Whether the connections with the peer are being closed; otherwise another dial of it is under way.
+    closing: bool,
+}
+
 /// See the module's text.
 pub struct Net {
     swarm: Swarm<Behaviours>,
@@ -109,6 +120,7 @@ pub struct Net {
     pending: VecDeque<NetEvent>,
     resolving: FuturesUnordered<BoxFuture<'static, Resolved>>,
     dials: HashMap<ConnectionId, (Caller, Vec<String>)>,
+    put_off: Vec<PutOff>,
     listening: Vec<Multiaddr>,
 }
 
@@ -140,6 +152,7 @@ impl Net {
             pending: VecDeque::new(),
             resolving: FuturesUnordered::new(),
             dials: HashMap::new(),
+            put_off: Vec::new(),
             listening: Vec::new(),
         })
     }
@@ -182,9 +195,6 @@ impl Net {
             Order::Close(peer) => {
                 self.swarm.behaviour_mut().ours.close(to_libp2p(&peer), CloseConnection::All)
             }
-            Order::CloseOne(peer, conn) => {
-                self.swarm.behaviour_mut().ours.close(to_libp2p(&peer), CloseConnection::One(conn));
-            }
         }
     }
 
@@ -207,6 +217,7 @@ impl Net {
         if addresses.is_empty() {
             return self.fail(caller, failures.join("; "));
         }
+        let wanted = addresses.clone();
         // From a port of its own: two nodes that dial each other at once from their listening ports would open one TCP
         // connection with two diallers, and both handshakes fail.
         let options = match (id, addresses.first()) {
@@ -230,14 +241,46 @@ impl Net {
             Ok(()) => {}
             Err(DialError::DialPeerConditionFalse(_)) => {
                 self.dials.remove(&conn);
-                let Caller::Number(number) = caller else { return };
-                let result = id.as_ref().and_then(from_libp2p).ok_or_else(|| "not an Ed25519 key".to_owned());
-                self.pending.push_back(NetEvent::Dialled { number, result });
+                if let Some(id) = id {
+                    self.already(caller, id, wanted);
+                }
             }
             Err(error) => {
                 self.dials.remove(&conn);
                 self.fail(caller, text(&error));
             }
+        }
+    }
+
+    /// A peer is connected or being dialled already. What that comes to serves this dial too, unless it comes to nothing.
+    fn already(&mut self, caller: Caller, id: libp2p::PeerId, addresses: Vec<Multiaddr>) {
+        let connected = self.swarm.is_connected(&id);
+        let closing = connected && self.swarm.behaviour().ours.is_leaving(&id);
+        let order = match caller {
+            Caller::Number(number) if connected && !closing => {
+                let result = from_libp2p(&id).ok_or_else(|| "not an Ed25519 key".to_owned());
+                return self.pending.push_back(NetEvent::Dialled { number, result });
+            }
+            Caller::Number(number) => {
+                let address = addresses.into_iter().next().unwrap_or_else(Multiaddr::empty);
+                Order::DialAddress { number, address: address.with(Protocol::P2p(id)) }
+            }
+            // The connection is on its way to the driver.
+            Caller::Peer(_) if connected && !closing => return,
+            Caller::Peer(peer) => Order::Dial(peer),
+        };
+        if self.put_off.len() >= PUT_OFF_MAX {
+            return self.fail(caller, "too many connections are being made".to_owned());
+        }
+        self.put_off.push(PutOff { peer: id, order, closing });
+    }
+
+    /// Dials again what waited for this peer's connections to close, or for a dial of it to end.
+    fn dial_again(&mut self, peer: libp2p::PeerId, closing: bool) {
+        let of_peer = |put_off: &mut PutOff| put_off.peer == peer && put_off.closing == closing;
+        let again: Vec<_> = self.put_off.extract_if(.., of_peer).collect();
+        for PutOff { order, .. } in again {
+            self.take(order);
         }
     }
 
@@ -254,14 +297,25 @@ impl Net {
             self.on_behaviour_event(event);
         } else if let SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } = event {
             self.on_established(&peer_id, connection_id, &endpoint);
-        } else if let SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } = event {
+        } else if let SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } = event {
             if let Some(peer) = from_libp2p(&peer_id) {
                 self.pending.push_back(NetEvent::Closed { conn: connection_id, peer });
             }
-        } else if let SwarmEvent::OutgoingConnectionError { connection_id, error, .. } = event {
-            if let Some((caller, mut failures)) = self.dials.remove(&connection_id) {
+            if num_established == 0 {
+                self.dial_again(peer_id, true);
+            }
+        } else if let SwarmEvent::OutgoingConnectionError { connection_id, error, peer_id } = event {
+            let ended = self.dials.remove(&connection_id);
+            if let (Some((Caller::Peer(_), _)), Some(peer)) = (&ended, peer_id) {
+                // What waits for the peer hears of this dial's end.
+                self.put_off.retain(|put_off| put_off.peer != peer || put_off.closing);
+            }
+            if let Some((caller, mut failures)) = ended {
                 failures.push(text(&error));
                 self.fail(caller, failures.join("; "));
+            }
+            if let Some(peer) = peer_id {
+                self.dial_again(peer, false);
             }
         } else if let SwarmEvent::NewListenAddr { address, .. } = event {
             self.listening.push(address);
@@ -280,6 +334,8 @@ impl Net {
     }
 
     fn on_established(&mut self, peer_id: &libp2p::PeerId, conn: ConnectionId, endpoint: &ConnectedPoint) {
+        // Who waited for another dial to fail need not any more.
+        self.put_off.retain(|put_off| put_off.peer != *peer_id || put_off.closing);
         let Some(peer) = from_libp2p(peer_id) else { return };
         if let ConnectedPoint::Dialer { address, .. } = endpoint {
             self.shared.book.reached(peer, address);
@@ -375,7 +431,19 @@ fn build(
 fn check_free(address: &Multiaddr) -> io::Result<()> {
     let mut parts = address.iter();
     let (Some(ip), Some(Protocol::Tcp(port))) = (book::ip_of(address), parts.nth(1)) else { return Ok(()) };
-    if port == 0 { Ok(()) } else { TcpListener::bind(SocketAddr::new(ip, port)).map(drop) }
+    if port == 0 {
+        return Ok(());
+    }
+    let socket = Socket::new(if ip.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 }, Type::STREAM, None)?;
+    if ip.is_ipv6() {
+        // As libp2p listens; the same port of IPv4 is another one.
+        socket.set_only_v6(true)?;
+    }
+    // As the standard library does: connections of a node before that are still being closed do no harm.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::new(ip, port).into())?;
+    socket.listen(1)
 }
 
 fn explain(error: &io::Error) -> String {

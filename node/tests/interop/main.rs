@@ -4,6 +4,7 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "the enums of stock peers are large and may grow")]
 
+mod dials;
 mod examples;
 mod gossip;
 mod hostile;

@@ -7,6 +7,7 @@ use futures::FutureExt;
 use hyperspace_node::driver::{CallError, Event, Node, Served, StartError};
 use hyperspace_node::net::AskError;
 
+use crate::dials::closed_port;
 use crate::support::*;
 
 async fn refused(change: impl FnOnce(&mut hyperspace_node::driver::Config)) -> String {
@@ -50,9 +51,8 @@ async fn bootstrap_peers_are_found_by_name_and_their_absence_is_told() {
     until("the bootstrap peer", &second.handle, |s| s.peer(&id_of(1)).is_some_and(|p| p.gossip.is_some()))
         .await;
 
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let closed = format!("/ip4/127.0.0.1/tcp/{}", nobody.local_addr().expect("bound").port());
-    drop(nobody);
+    let (_closed, closed) = closed_port();
+    let closed = format!("/ip4/127.0.0.1/tcp/{closed}");
     let mut lonely = config(3);
     // The second is somebody else than it should be.
     lonely.bootstrap = vec![closed.clone(), format!("/ip4/127.0.0.1/tcp/{port}/p2p/{}", id_of(9))];
