@@ -40,7 +40,10 @@ impl Actor {
             NetEvent::Asked { link, protocol, body, reply } => {
                 self.on_asked(&link, protocol, body, reply).await
             }
-            NetEvent::Answered { ticket, result } => self.on_answered(ticket, result).await,
+            NetEvent::Answered { ticket, result, held } => {
+                self.on_answered(ticket, result).await;
+                drop(held);
+            }
             NetEvent::Closed { conn, peer } => self.on_closed(conn, peer),
             NetEvent::Identified { conn, peer, agent, protocols } => {
                 self.on_identified(conn, peer, agent, &protocols);

@@ -24,7 +24,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::counts::Count;
-use super::frames::{ReadError, read_frame, write_frame};
+use super::frames::{Held, ReadError, read_frame, read_frame_within, write_frame};
 use super::link::{Ask, Link};
 use super::{AskError, Inbox, NetEvent, Reply, Shared, Spec, gossip};
 
@@ -232,10 +232,11 @@ impl Handler {
             Purpose::Ask(ask) => {
                 let spec = self.shared.specs[ask.protocol].clone();
                 let (ticket, mut inbox) = (ask.ticket, self.inbox.clone());
+                let mut held = self.shared.bodies.nothing();
                 let asked = async move {
-                    let asking = timeout(spec.timeout, exchange(stream, &spec, &ask));
+                    let asking = timeout(spec.timeout, exchange(stream, &spec, &ask, &mut held));
                     let result = asking.await.unwrap_or(Err(AskError::Timeout));
-                    let _ = inbox.send(NetEvent::Answered { ticket, result }).await;
+                    let _ = inbox.send(NetEvent::Answered { ticket, result, held }).await;
                     Done::Asked
                 };
                 self.tasks.push(asked.boxed());
@@ -251,8 +252,9 @@ impl Handler {
                 self.asking -= 1;
                 let mut inbox = self.inbox.clone();
                 let error = if unsupported { AskError::Unsupported } else { AskError::Broken };
+                let held = self.shared.bodies.nothing();
                 let tell = async move {
-                    let failed = NetEvent::Answered { ticket: ask.ticket, result: Err(error) };
+                    let failed = NetEvent::Answered { ticket: ask.ticket, result: Err(error), held };
                     inbox.send(failed).map(|_| Done::Told).await
                 };
                 self.tasks.push(tell.boxed());
@@ -270,7 +272,7 @@ fn offence(error: &ReadError) -> Option<Count> {
     match error {
         ReadError::TooLong => Some(Count::Oversized),
         ReadError::Garbage => Some(Count::Garbage),
-        ReadError::Io(_) => None,
+        ReadError::Io(_) | ReadError::Crowded => None,
     }
 }
 
@@ -338,15 +340,16 @@ async fn write_gossip(mut stream: Stream, link: &Link, stall: Duration) -> Done 
     }
 }
 
-async fn exchange(mut stream: Stream, spec: &Spec, ask: &Ask) -> Result<Vec<u8>, AskError> {
+async fn exchange(mut stream: Stream, spec: &Spec, ask: &Ask, held: &mut Held) -> Result<Vec<u8>, AskError> {
     write_frame(&mut stream, &ask.body).await.map_err(|_| AskError::Broken)?;
     if !ask.wants_answer {
         stream.close().await.map_err(|_| AskError::Broken)?;
         return Ok(Vec::new());
     }
-    let answer = match read_frame(&mut stream, spec.bytes_max).await {
+    let answer = match read_frame_within(&mut stream, spec.bytes_max, held).await {
         Ok(Some(answer)) => answer,
         Ok(None) => return Err(AskError::Refused),
+        Err(ReadError::Crowded) => return Err(AskError::NoRoom),
         Err(ReadError::Io(_)) => return Err(AskError::Broken),
         Err(ReadError::TooLong | ReadError::Garbage) => return Err(AskError::Garbage),
     };
@@ -366,8 +369,14 @@ async fn serve(
     let spec = &shared.specs[protocol];
     let mut patience = spec.timeout;
     while reach(&mut stage, Stage::Opened).await {
-        let body = match timeout(patience, read_frame(&mut stream, spec.bytes_max)).await {
+        // For the request as it comes in and then the reply, until that is written.
+        let mut held = shared.bodies.nothing();
+        let body = match timeout(patience, read_frame_within(&mut stream, spec.bytes_max, &mut held)).await {
             Ok(Ok(Some(body))) => body,
+            Ok(Err(ReadError::Crowded)) => {
+                shared.counts.add(Count::RequestsRefused);
+                return Done::Served;
+            }
             Ok(Err(error)) => {
                 let banned = offence(&error).is_some_and(|what| shared.offend(link.peer, what));
                 return if banned { Done::Banned(Box::new(Done::Served)) } else { Done::Served };
@@ -381,6 +390,10 @@ async fn serve(
         }
         match timeout(spec.timeout, answer).await {
             Ok(Ok(Reply::Answer(body))) => {
+                if !held.take(body.len()) {
+                    shared.counts.add(Count::RequestsRefused);
+                    break;
+                }
                 if !matches!(timeout(spec.timeout, write_frame(&mut stream, &body)).await, Ok(Ok(()))) {
                     break;
                 }

@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 use crate::message::Live;
 use crate::services::{CARD_PROTOCOL, NodeServices};
 use counts::{Count, Counts};
+use frames::{Budget, Held};
 use gossip::Interned;
 use link::Link;
 use offences::Offences;
@@ -43,7 +44,7 @@ pub struct Settings {
     /// Connections with one peer. Two, because two peers that dial each other at the same moment have two, and each
     /// closing one of them could close both.
     pub connections_per_peer: usize,
-    /// Connections with one IP address, loopback apart.
+    /// Connections with one IPv4 address, or with one /64 of IPv6, loopback apart.
     pub connections_per_ip: usize,
     /// Handshakes of incoming connections at once. Each ends after 10 s at most.
     pub handshakes_max: usize,
@@ -63,6 +64,9 @@ pub struct Settings {
     pub ban: Duration,
     /// Bytes of messages of others held at once, in the machine's history, in queues, everywhere.
     pub messages_bytes_max: usize,
+    /// Bytes of requests and replies of peers held at once, from the first byte that came in until the reply is written. Who
+    /// would need more has its stream closed.
+    pub bodies_bytes_max: usize,
     /// How long a connection without gossip may lie idle.
     pub idle: Duration,
     /// Time between two pings of a connection.
@@ -92,6 +96,7 @@ impl Default for Settings {
             offences_max: 5,
             ban: Duration::from_secs(300),
             messages_bytes_max: 256 << 20,
+            bodies_bytes_max: 64 << 20,
             idle: Duration::from_secs(60),
             ping_interval: Duration::from_secs(15),
             mdns: false,
@@ -133,6 +138,11 @@ impl Settings {
                 self.frame_max(),
                 self.queue_bytes
             ));
+        }
+        // A request and its reply, of greatest length both.
+        let least = 2 * JSON_BYTES_MAX.max(self.kad_bytes_max);
+        if self.bodies_bytes_max < least {
+            return Err(format!("bodies_bytes_max must be at least {least}, got {}", self.bodies_bytes_max));
         }
         if self.stall.is_zero() || self.ping_interval.is_zero() {
             return Err("stall and ping_interval must not be zero".to_owned());
@@ -238,6 +248,9 @@ pub enum AskError {
     /// The answer is not what the protocol says.
     #[error("the answer was garbage")]
     Garbage,
+    /// There is no memory left for the answer.
+    #[error("this node has no room for the answer")]
+    NoRoom,
     /// The time is up.
     #[error("no answer in time")]
     Timeout,
@@ -279,6 +292,8 @@ pub enum NetEvent {
         ticket: u64,
         /// The answer.
         result: Result<Vec<u8>, AskError>,
+        /// What the answer takes up until the driver has dealt with it.
+        held: Held,
     },
     /// A connection is gone. Nothing comes of it after this.
     Closed {
@@ -340,6 +355,8 @@ pub struct Shared {
     pub counts: Counts,
     /// Bytes of messages held.
     pub live: Live,
+    /// Bytes of requests and replies held.
+    pub bodies: Budget,
     interned: Mutex<Interned>,
     offences: Mutex<Offences>,
 }
@@ -353,6 +370,7 @@ impl Shared {
         book: Arc<book::Book>,
     ) -> Self {
         let offences = Mutex::new(Offences::new(settings.offences_max, settings.ban));
+        let bodies = Budget::new(settings.bodies_bytes_max);
         Self {
             settings,
             specs,
@@ -360,6 +378,7 @@ impl Shared {
             book,
             counts: Counts::default(),
             live: Live::default(),
+            bodies,
             interned: Mutex::default(),
             offences,
         }
@@ -371,7 +390,7 @@ impl Shared {
         let banned = self.offences().note(Instant::now(), peer);
         if banned {
             self.counts.add(Count::Banned);
-            tracing::info!(%peer, offence = ?what, "a peer is banned for a while");
+            tracing::debug!(%peer, offence = ?what, "a peer is banned for a while");
         }
         banned
     }

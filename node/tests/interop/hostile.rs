@@ -1,7 +1,9 @@
 //! Peers that keep no rule: the node counts what they do, sends them away, and goes on.
 
-use futures::AsyncWriteExt;
-use hyperspace_node::driver::Status;
+use std::sync::Arc;
+
+use futures::{AsyncWriteExt, FutureExt};
+use hyperspace_node::driver::{Serve, Served, Status};
 use hyperspace_node::net::frames::framed;
 use hyperspace_protocol::time::Duration;
 use hyperspace_protocol::wire::pubsub::Rpc;
@@ -141,6 +143,45 @@ async fn messages_of_others_take_up_no_more_memory_than_they_may() {
     }
     until("the bound", &ours.handle, |s| s.count("net_over_budget") > 0).await;
     assert_eq!(payload(&ours.message().await), long);
+    ours.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_of_others_take_up_no_more_memory_than_they_may() {
+    let card = "/hyperspace/card/1";
+    let echo = |serve: bool| Served {
+        name: "/example/echo/1".to_owned(),
+        serve: serve.then(|| -> Serve { Arc::new(|_, body| async move { Some(body) }.boxed()) }),
+    };
+    let mut ours = node(|config| {
+        config.net.bodies_bytes_max = 2 << 20;
+        config.protocols = vec![echo(true)];
+    })
+    .await;
+    let mut puppet = Puppet::connect(3, &ours.address, &[MESH], &[card, card, card]).await;
+    let mut unfinished = Vec::new();
+    for _ in 0..3 {
+        let mut to = puppet.opened().await;
+        // All but the last byte; what the node does not read any more cannot be written.
+        let bytes = framed(&[b' '; 900_000]);
+        let _ = to.write_all(&bytes[..900_000]).await;
+        let _ = to.flush().await;
+        unfinished.push(to);
+    }
+    until("the bound", &ours.handle, |s| s.count("net_requests_refused") == 1).await;
+    drop((unfinished, puppet));
+    until("its end", &ours.handle, |s| s.peers.is_empty()).await;
+    // All of it is there again: this takes nearly all of it twice over.
+    let mut config = config(4);
+    config.protocols = vec![echo(false)];
+    let other = Ours::with(config).await;
+    other.handle.connect(ours.address.clone()).await.expect("connected");
+    for _ in 0..3 {
+        let ask = other.handle.ask(id_of(1), "/example/echo/1", vec![7; 1_000_000]);
+        assert_eq!(within("an answer", ask).await.expect("answered").len(), 1_000_000);
+    }
+    other.stop().await;
+    goes_on(&mut ours).await;
     ours.stop().await;
 }
 
