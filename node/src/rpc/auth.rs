@@ -121,6 +121,8 @@ pub(super) enum Refusal {
     HeaderTooLong,
     /// There are too many connections.
     Full,
+    /// There are too many connections with this session's token.
+    SessionFull,
     /// A way to ask that is not ours.
     Method,
     /// Nothing is at this path.
@@ -166,6 +168,9 @@ impl Refusal {
                 (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "header_too_long", "the head of the request is too long")
             }
             Self::Full => (S::SERVICE_UNAVAILABLE, "full", "this node has as many connections as it takes"),
+            Self::SessionFull => {
+                (S::TOO_MANY_REQUESTS, "session_full", "this session has as many connections as it may have")
+            }
             Self::Method => (S::METHOD_NOT_ALLOWED, "method", "this is for GET; calls come over WebSocket"),
             Self::NoSuchPath => (
                 S::NOT_FOUND,
@@ -204,10 +209,10 @@ pub(super) fn screen(parts: &Parts, config: &RpcConfig) -> Result<(), Refusal> {
 }
 
 /// By what right a request comes, and with which key.
-pub(super) fn tier(
-    headers: &HeaderMap,
+pub(super) async fn tier<'h, F: Future<Output = Option<String>>>(
+    headers: &'h HeaderMap,
     keys: &ApiKeys,
-    session_of: impl FnOnce(&str) -> Option<String>,
+    session_of: impl FnOnce(&'h str) -> F,
 ) -> Result<(Tier, u64), Refusal> {
     let Some(credential) = credential(headers)? else {
         return if keys.is_empty() { Ok((Tier::Operator, 0)) } else { Err(Refusal::NoKey) };
@@ -216,7 +221,7 @@ pub(super) fn tier(
         return Ok((Tier::Operator, fingerprint));
     }
     // Also where no key is set: a client that shows an ended session's token does not mean to be the operator.
-    let session = session_of(credential).ok_or(Refusal::WrongKey)?;
+    let session = session_of(credential).await.ok_or(Refusal::WrongKey)?;
     Ok((Tier::Session(session.into()), 0))
 }
 
@@ -280,6 +285,7 @@ fn is_our_host(host: &str, listed: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use axum::http::Request;
+    use futures::executor::block_on;
 
     use super::*;
 
@@ -309,9 +315,9 @@ mod tests {
 
     #[test]
     fn credentials_decide_the_tier() {
-        let session = |token: &str| (token == "token").then(|| "s1".to_owned());
+        let session = |token: &str| std::future::ready((token == "token").then(|| "s1".to_owned()));
         let operator = |key: &str| Ok((Tier::Operator, keys().find(key).unwrap()));
-        let of = |headers: &[(&str, &str)]| tier(&parts("/", headers).headers, &keys(), session);
+        let of = |headers: &[(&str, &str)]| block_on(tier(&parts("/", headers).headers, &keys(), session));
         let bearer = &format!("Bearer {KEY}");
         assert_eq!(of(&[("authorization", bearer)]), operator(KEY));
         assert_eq!(of(&[("authorization", &format!("bEARER   {KEY} "))]), operator(KEY));
@@ -331,8 +337,9 @@ mod tests {
         ] {
             assert_eq!(of(wrong), Err(Refusal::WrongKey), "{wrong:?}");
         }
-        let open =
-            |headers: &[(&str, &str)]| tier(&parts("/", headers).headers, &ApiKeys::default(), session);
+        let open = |headers: &[(&str, &str)]| {
+            block_on(tier(&parts("/", headers).headers, &ApiKeys::default(), session))
+        };
         assert_eq!(open(&[]), Ok((Tier::Operator, 0)));
         assert_eq!(open(&[("x-api-key", "token")]), Ok((Tier::Session("s1".into()), 0)));
         assert_eq!(open(&[("x-api-key", "ended")]), Err(Refusal::WrongKey));

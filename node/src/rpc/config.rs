@@ -68,6 +68,9 @@ pub struct RpcLimits {
     pub in_flight: usize,
     /// Connections at once. Default 1,024: common limits of open files with room for peers. Beyond, HTTP 503.
     pub connections: usize,
+    /// Connections at once with the token of one session. Default 64, our choice: a few agents that share one. Beyond, HTTP
+    /// 429.
+    pub connections_per_session: usize,
     /// Requests that one connection may make per second in the long run. Default 2,000, our choice: an agent makes tens,
     /// and a node on two cores still serves others beside one that uses all of it. Beyond, -32003.
     pub rate: u32,
@@ -102,6 +105,7 @@ impl Default for RpcLimits {
             batch: protocol.batch,
             in_flight: 64,
             connections: 1_024,
+            connections_per_session: 64,
             rate: 2_000,
             burst: 4_000,
             outgoing_bytes: 4 << 20,
@@ -133,6 +137,7 @@ impl RpcConfig {
             ("frame_bytes", l.frame_bytes),
             ("in_flight", l.in_flight),
             ("connections", l.connections),
+            ("connections_per_session", l.connections_per_session),
             ("rate", l.rate as usize),
             ("burst", l.burst as usize),
             ("outgoing_bytes", l.outgoing_bytes),

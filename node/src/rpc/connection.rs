@@ -25,6 +25,7 @@ use super::clients::{Client, Clients};
 use super::config::{RpcConfig, RpcLimits};
 use super::metrics::Metrics;
 use super::outbox::{Outbox, Outgoing};
+use super::seats::{Seat, Seats};
 
 /// How long the last messages and the closing handshake may each take. Our choice.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -42,6 +43,7 @@ pub(super) struct Shared<B> {
     pub(super) stop: watch::Receiver<bool>,
     pub(super) next_client: AtomicU64,
     pub(super) next_call: AtomicU64,
+    pub(super) seats: Seats,
 }
 
 /// A client that was let in.
@@ -49,6 +51,7 @@ pub(super) struct Visiting {
     pub(super) tier: Tier,
     pub(super) key: u64,
     pub(super) place: Arc<OwnedSemaphorePermit>,
+    pub(super) seat: Option<Seat>,
 }
 
 /// How a connection ends.
@@ -66,13 +69,14 @@ pub(super) async fn serve<B: Backend>(socket: WebSocket, shared: Arc<Shared<B>>,
     let (outbox, outgoing) = Outbox::new(limits.outgoing_bytes, limits.slow_reader);
     let outbox = Arc::new(outbox);
     let client = shared.clients.enter(id, outbox.clone());
-    let connected = (shared.metrics.connected(), Gone { shared: &shared, id });
+    let connected = (shared.metrics.connected(), Left { shared: &shared, id });
     let session = Arc::new(Session {
         shared: shared.clone(),
         caller: Caller { client: id, tier: visiting.tier, key: visiting.key },
         outbox: outbox.clone(),
         requests: Semaphore::new(limits.in_flight),
         _place: visiting.place,
+        _seat: visiting.seat,
     });
     let mut reader = Reader::new(session, client, &limits);
     let went = converse(socket, &mut reader, &outbox, outgoing).await;
@@ -111,21 +115,20 @@ async fn converse<B: Backend>(
     false
 }
 
-/// Tells everybody, also if the connection's task is aborted.
-struct Gone<'s, B: Backend> {
+/// The client's tools are not asked any more, also if the connection's task is aborted.
+struct Left<'s, B: Backend> {
     shared: &'s Shared<B>,
     id: ClientId,
 }
 
-impl<B: Backend> Drop for Gone<'_, B> {
+impl<B: Backend> Drop for Left<'_, B> {
     fn drop(&mut self) {
         self.shared.clients.leave(self.id);
-        self.shared.backend.client_gone(self.id);
     }
 }
 
 /// What the calls of one client need, some of which outlive its connection.
-struct Session<B> {
+struct Session<B: Backend> {
     shared: Arc<Shared<B>>,
     caller: Caller,
     outbox: Arc<Outbox>,
@@ -133,6 +136,14 @@ struct Session<B> {
     requests: Semaphore,
     /// The connection's place is taken while its calls go on.
     _place: Arc<OwnedSemaphorePermit>,
+    _seat: Option<Seat>,
+}
+
+impl<B: Backend> Drop for Session<B> {
+    /// Nothing can come of the client any more: a call of it that registers a tool is not overtaken by this.
+    fn drop(&mut self) {
+        self.shared.backend.client_gone(self.caller.client);
+    }
 }
 
 /// A message that is to be carried out.
@@ -228,7 +239,7 @@ impl Admission {
 }
 
 /// Takes what a client sends.
-struct Reader<B> {
+struct Reader<B: Backend> {
     session: Arc<Session<B>>,
     client: Arc<Client>,
     limits: RpcLimits,

@@ -55,15 +55,20 @@ async fn admit<B: Backend>(
     if !upgrade && path == "/healthz" && visit.addr.ip().to_canonical().is_loopback() {
         return get(shared, &parts.method, path, &Tier::Operator);
     }
-    let (tier, key) = tier(&parts.headers, &shared.config.keys, |token| shared.backend.session_of(token))?;
+    let (tier, key) = {
+        let session_of = |token| shared.backend.session_of(token);
+        tier(&parts.headers, &shared.config.keys, session_of).await?
+    };
     if !upgrade {
         return get(shared, &parts.method, path, &tier);
     }
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &());
     let upgrade = upgrade.await.map_err(|_| Refusal::BadUpgrade)?;
-    let most = shared.config.limits.frame_bytes;
+    let limits = &shared.config.limits;
+    let most = limits.frame_bytes;
+    let seat = shared.seats.take(&tier, limits.connections_per_session)?;
     visit.upgrade();
-    let visiting = Visiting { tier, key, place: visit.place.clone() };
+    let visiting = Visiting { tier, key, place: visit.place.clone(), seat };
     let shared = shared.clone();
     Ok(upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -126,7 +131,7 @@ fn refuse(refusal: Refusal) -> Response<Body> {
     let mut response = response(status, JSON, json!({ "error": reason, "message": advice }).to_string());
     let more = match refusal {
         Refusal::NoKey | Refusal::WrongKey => Some((header::WWW_AUTHENTICATE, "Bearer")),
-        Refusal::Full => Some((header::RETRY_AFTER, "1")),
+        Refusal::Full | Refusal::SessionFull => Some((header::RETRY_AFTER, "1")),
         Refusal::Method => Some((header::ALLOW, "GET, HEAD")),
         Refusal::BadUpgrade => Some((header::SEC_WEBSOCKET_VERSION, "13")),
         Refusal::KeyInQuery

@@ -11,7 +11,8 @@
 //! A connection reads while fewer than `in_flight` of its messages are carried out. Beyond, it reads on for a frame's
 //! worth, because among what comes may be answers to `tool.execute` on which its calls depend, and then stops, so that
 //! TCP holds the client back. Answers to a client that does not read wait in its outbox, then in their calls, then close
-//! the connection. A call goes on when its client leaves; the connection's place is free when all its calls have ended.
+//! the connection. A call goes on when its client leaves; the connection's place is free when all its calls have ended, and only
+//! then the backend hears that the client is gone.
 
 mod auth;
 mod bucket;
@@ -22,6 +23,7 @@ mod http;
 mod listener;
 mod metrics;
 mod outbox;
+mod seats;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -40,7 +42,7 @@ pub trait Backend: Send + Sync + 'static {
     /// double and a string may have half a surrogate pair.
     fn call(&self, call: Call) -> impl Future<Output = Answer> + Send;
 
-    /// A client is gone: its tools are unavailable. Calls of it may still be under way.
+    /// A client is gone and all its calls have ended: its tools are unavailable for good, and nothing comes of it any more.
     fn client_gone(&self, client: ClientId);
 
     /// All methods there are: the names under which metrics count. Others count as `unknown`, so that no client can make
@@ -60,5 +62,5 @@ pub trait Backend: Send + Sync + 'static {
     fn healthy(&self) -> Result<(), String>;
 
     /// The id of the live session that `token` belongs to (decision J10). Compare in constant time.
-    fn session_of(&self, token: &str) -> Option<String>;
+    fn session_of(&self, token: &str) -> impl Future<Output = Option<String>> + Send;
 }

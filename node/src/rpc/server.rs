@@ -16,6 +16,7 @@ use super::config::{BindError, RpcConfig};
 use super::connection::Shared;
 use super::listener::{Door, Visitor, tls_config};
 use super::metrics::Metrics;
+use super::seats::Seats;
 use super::{Backend, http};
 
 /// What closing handshakes and last bytes may take at shutdown beyond the calls in flight. Our choice.
@@ -90,6 +91,7 @@ impl Server {
             stop: stopped.clone(),
             next_client: AtomicU64::new(1),
             next_call: AtomicU64::new(1),
+            seats: Seats::default(),
         });
         let door = Door::new(tcp, self.tls, &limits, places.clone());
         let routes = Router::new().fallback(http::handle::<B>).with_state(shared);

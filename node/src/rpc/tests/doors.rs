@@ -51,6 +51,24 @@ async fn listed_origins_may_connect() {
 }
 
 #[tokio::test]
+async fn a_session_has_so_many_connections() {
+    let rig = rig(|config| {
+        keyed(config);
+        config.limits.connections_per_session = 2;
+    });
+    let token = &[("x-api-key", "the-token")][..];
+    let mut first = rig.connect_with("/", token).await.unwrap();
+    let _second = rig.connect_with("/", token).await.unwrap();
+    assert_eq!(rig.connect_with("/", token).await.err(), Some(429));
+    let (status, _) = rig.http("GET /openrpc.json", token).await;
+    assert_eq!(status, 200, "what is no connection needs no place");
+    rig.connect_with("/", &[("x-api-key", KEY)]).await.unwrap();
+    first.0.close(None).await.unwrap();
+    first.closed().await;
+    soon(async { while rig.connect_with("/", token).await.is_err() {} }).await;
+}
+
+#[tokio::test]
 async fn http_has_three_things_to_get() {
     let open = rig(|_| ());
     let keyed = rig(keyed);
@@ -171,7 +189,11 @@ async fn the_client_says_what_went_wrong() {
     assert!(matches!(error, CallError::Timeout(_)), "{error:?}");
     rig.backend.gate.add_permits(1);
     rig.stop().await;
-    let error = call(&target, "echo", Value::Null).await.unwrap_err();
+    // Bound, so that nobody else is given it, but nobody listens.
+    let nobody = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    nobody.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let at = nobody.local_addr().unwrap().as_socket().unwrap();
+    let error = call(&Target::new(format!("ws://{at}")), "echo", Value::Null).await.unwrap_err();
     assert!(matches!(error, CallError::Unreachable(..)), "{error:?}");
     let wrong = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let error =

@@ -44,6 +44,8 @@ struct Fake {
     running: watch::Sender<usize>,
     peak: watch::Sender<usize>,
     gone: watch::Sender<Vec<ClientId>>,
+    /// How often `count` had been called when each of them went.
+    counted_when_gone: watch::Sender<Vec<usize>>,
     ill: AtomicBool,
 }
 
@@ -56,6 +58,7 @@ impl Fake {
             running: watch::Sender::default(),
             peak: watch::Sender::default(),
             gone: watch::Sender::default(),
+            counted_when_gone: watch::Sender::default(),
             ill: AtomicBool::new(false),
         }
     }
@@ -105,6 +108,7 @@ impl Backend for Fake {
         Answer { id: call.id, result: self.run(&call).await.map(|value| value.to_string().into()) }
     }
     fn client_gone(&self, client: ClientId) {
+        self.counted_when_gone.send_modify(|counted| counted.push(*self.counted.borrow()));
         self.gone.send_modify(|gone| gone.push(client));
     }
     fn methods(&self) -> &[&'static str] {
@@ -119,7 +123,7 @@ impl Backend for Fake {
     fn healthy(&self) -> Result<(), String> {
         if self.ill.load(Ordering::Relaxed) { Err("the disk is full".into()) } else { Ok(()) }
     }
-    fn session_of(&self, token: &str) -> Option<String> {
+    async fn session_of(&self, token: &str) -> Option<String> {
         (token == "the-token").then(|| "s1".into())
     }
 }

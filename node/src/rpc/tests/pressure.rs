@@ -82,12 +82,21 @@ async fn who_answers_no_pings_is_closed() {
     let silent = rig.connect().await;
     rig.until_gone(1).await;
     drop(silent);
-    let mut reader = rig.connect().await;
-    for _ in 0..5 {
-        // The library answers while it reads.
-        assert!(matches!(soon(reader.0.next()).await, Some(Ok(Message::Ping(_)))));
-    }
-    assert_eq!(reader.ask("echo", "{}").await, json!({}));
+    // The library answers while it reads. Who is held up by a busy machine for longer than two pings tries again; were no
+    // pong heard, nobody would see five pings.
+    soon(async {
+        loop {
+            let mut reader = rig.connect().await;
+            let mut pings = 0;
+            while pings < 5 && matches!(reader.0.next().await, Some(Ok(Message::Ping(_)))) {
+                pings += 1;
+            }
+            if pings == 5 {
+                return;
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -131,8 +140,15 @@ async fn who_is_slow_to_ask_is_cut_off() {
         let mut rest = Vec::new();
         let _ = soon(tcp.read_to_end(&mut rest)).await;
     }
-    // A WebSocket has deadlines of its own.
-    let mut ws = rig.connect().await;
+    // A WebSocket has deadlines of its own. Who does not become one in time on a busy machine tries again.
+    let connected = async {
+        loop {
+            if let Ok((socket, _)) = connect_async(format!("ws://{}", rig.addr)).await {
+                return Ws(socket);
+            }
+        }
+    };
+    let mut ws = soon(connected).await;
     let mut tcp = TcpStream::connect(rig.addr).await.unwrap();
     let _ = soon(tcp.read_to_end(&mut Vec::new())).await;
     assert_eq!(ws.ask("echo", "{}").await, json!({}));
