@@ -254,7 +254,7 @@ impl Resolve for Public {
 fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
+            let [a, b, c, _] = ip.octets();
             !(ip.is_loopback()
                 || ip.is_private()
                 || ip.is_link_local()
@@ -262,14 +262,21 @@ fn is_public(ip: IpAddr) -> bool {
                 || ip.is_broadcast()
                 || ip.is_multicast()
                 || a == 0
-                || a == 100 && b & 0xc0 == 64)
+                || a == 100 && b & 0xc0 == 64
+                // Protocol assignments (RFC 6890), benchmarks (RFC 2544), reserved (RFC 1112).
+                || [a, b, c] == [192, 0, 0]
+                || a == 198 && b & 0xfe == 18
+                || a >= 240)
         }
         IpAddr::V6(ip) => {
+            let [first, second, ..] = ip.segments();
             let inside =
                 ip.to_ipv4_mapped().or_else(|| ip.to_ipv4().filter(|_| ip.segments()[..6] == [0; 6]));
-            let first = ip.segments()[0];
+            // Gateways to IPv4 (NAT64, RFC 6052 and 8215; 6to4, RFC 3056): a public address has no need of them.
+            let gateway = first == 0x64 && second == 0xff9b || first == 0x2002;
             inside.is_none_or(|ip| is_public(ip.into()))
-                && !(ip.is_loopback()
+                && !(gateway
+                    || ip.is_loopback()
                     || ip.is_unspecified()
                     || ip.is_multicast()
                     || first & 0xfe00 == 0xfc00
@@ -381,11 +388,29 @@ mod tests {
             "::127.0.0.1",
             "ff02::1",
             "255.255.255.255",
+            "192.0.0.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "240.0.0.1",
+            "64:ff9b::a00:1",
+            "64:ff9b::808:808",
+            "64:ff9b:1::1",
+            "2002:a00:1::",
+            "2002:808:808::1",
         ] {
             assert!(!is_public(private.parse().unwrap()), "{private}");
         }
-        for public in ["1.1.1.1", "8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "::ffff:1.1.1.1"]
-        {
+        for public in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "172.32.0.1",
+            "100.128.0.1",
+            "198.20.0.1",
+            "192.0.1.1",
+            "2606:4700::1111",
+            "64:ff9a::1",
+            "::ffff:1.1.1.1",
+        ] {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
     }
