@@ -4,10 +4,12 @@
 //! One JSON object a line each way: `{"do": "set_budget", ...}` is answered with `{"ok": true, ...}` or
 //! `{"ok": false, "error": "..."}`. `hello` lists what there is.
 
+use std::fs::DirBuilder;
 use std::future::Future;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hyperspace_protocol::primitive::{Arrange, amount::Budget};
 use serde::Deserialize;
@@ -20,6 +22,9 @@ use crate::rpc::ApiKeys;
 
 /// Longest line (our choice).
 const LINE_MAX: u64 = 64 * 1024;
+
+/// How long nobody is accepted after a failure (our choice).
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why there is no control hook.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +68,22 @@ enum Order {
 const ORDERS: [&str; 7] =
     ["hello", "set_budget", "set_clock", "reset", "issue_key", "fail_replication", "peers"];
 
+/// Binds a socket that only its owner can open, from the first moment on: in a folder that is closed to others, from where
+/// it is moved to its place.
+fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    let private = path.with_file_name(format!(".{}", std::process::id()));
+    DirBuilder::new().mode(0o700).create(&private)?;
+    let inside = private.join("s");
+    let bound = UnixListener::bind(&inside).and_then(|listener| {
+        std::fs::set_permissions(&inside, std::fs::Permissions::from_mode(0o600))?;
+        std::fs::rename(&inside, path)?;
+        Ok(listener)
+    });
+    let _ = std::fs::remove_file(&inside);
+    let _ = std::fs::remove_dir(&private);
+    bound
+}
+
 /// A socket that waits for orders. Its file is removed at the end.
 #[derive(Debug)]
 pub struct Control {
@@ -89,8 +110,7 @@ impl Control {
             Ok(_) => std::fs::remove_file(path).map_err(failed)?,
             Err(_) => {}
         }
-        let listener = UnixListener::bind(path).map_err(failed)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        let listener = bind_private(path).map_err(failed)?;
         tracing::warn!(path = %path.display(), "the control hook is on: whoever can open this socket rules the node");
         Ok(Self { listener, path: path.to_owned(), handle, keys })
     }
@@ -105,7 +125,11 @@ impl Control {
                             tracing::debug!(%error, "control: the visitor is gone");
                         }
                     }
-                    Err(error) => tracing::warn!(%error, "control: cannot accept"),
+                    Err(error) => {
+                        // Such as too many open files: until there are fewer, the next try fails as well.
+                        tracing::warn!(%error, "control: cannot accept");
+                        tokio::time::sleep(PAUSE).await;
+                    }
                 }
             }
         };

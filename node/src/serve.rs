@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use hyperspace_protocol::identity::PeerId;
 use hyperspace_protocol::primitive::{
-    Answer, Call, ClientId, Execute, Executed, Fetch, Fetched, methods, openrpc, token,
+    Answer, Call, Caller, ClientId, Execute, Executed, Fetch, Fetched, Tier, methods, openrpc, token,
 };
 use libp2p::Multiaddr;
 use sha2::{Digest, Sha256};
@@ -77,7 +77,9 @@ impl ServeError {
             | Self::Store(
                 StoreError::WrongPassphrase { .. }
                 | StoreError::PassphraseNeeded { .. }
-                | StoreError::PassphraseUnexpected { .. },
+                | StoreError::PassphraseUnexpected { .. }
+                | StoreError::Mode { .. }
+                | StoreError::Export { .. },
             )
             | Self::Start(StartError::Address { .. } | StartError::Settings(_) | StartError::Protocol(_)) => {
                 2
@@ -117,7 +119,7 @@ pub async fn serve(
     config.store = Box::new(store);
     config.effects = Arc::new(Reach { clients: server.clients(), outside });
     let (handle, running) = Node::start(config).await?;
-    let mut news = handle.events();
+    let news = handle.events();
     let control = match &settings.control {
         Some(path) => Some(Control::bind(path, handle.clone(), server.keys())?),
         None => None,
@@ -135,9 +137,16 @@ pub async fn serve(
     let mut running = Box::pin(running.into_future());
     let mut result = tokio::select! {
         () = stop => Ok(()),
-        result = &mut running => return result.map_err(Into::into),
+        result = &mut running => {
+            // The node is gone already: what is left ends at once, and the hook takes its socket away.
+            end.send_replace(true);
+            if let Some(hook) = hook {
+                let _ = hook.await;
+            }
+            return result.map_err(Into::into);
+        }
         result = &mut served => Err(server_error(result)),
-        failed = no_bootstrap(&mut news) => Err(ServeError::Bootstrap(failed)),
+        failed = no_bootstrap(news) => Err(ServeError::Bootstrap(failed)),
     };
     // Calls in flight end first, while the node can still answer them.
     end.send_replace(true);
@@ -169,17 +178,18 @@ async fn started(handle: &Handle, server: &Server, control: Option<PathBuf>) -> 
     Started { peer, rpc: server.url(), addresses, control }
 }
 
-/// Ends when the first round of bootstrap has failed. Later ones are tried again and again: peers come and go.
-async fn no_bootstrap(news: &mut broadcast::Receiver<Event>) -> Vec<(Multiaddr, String)> {
+/// Ends when the first round of bootstrap has failed. Later ones are tried again and again: peers come and go. Listens no
+/// longer than until then, because whoever listens and does not read holds on to messages.
+async fn no_bootstrap(mut news: broadcast::Receiver<Event>) -> Vec<(Multiaddr, String)> {
     loop {
         match news.recv().await {
             Ok(Event::BootstrapFailed(failed)) => return failed,
-            Ok(Event::PeerConnected(_)) | Err(broadcast::error::RecvError::Closed) => {
-                return std::future::pending().await;
-            }
+            Ok(Event::PeerConnected(_)) | Err(broadcast::error::RecvError::Closed) => break,
             Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
         }
     }
+    drop(news);
+    std::future::pending().await
 }
 
 /// A secret for one purpose, from the node's own.
@@ -208,6 +218,9 @@ impl Effects for Reach {
         Box::pin(async move { outside.fetch(&fetch).await })
     }
 }
+
+/// Stands for no client: the server numbers them from 1.
+const NOBODY: ClientId = ClientId(0);
 
 /// The node as its clients see it.
 struct Front {
@@ -247,7 +260,12 @@ impl Backend for Front {
         if self.handle.is_stopped() { Err("the node has stopped".to_owned()) } else { Ok(()) }
     }
 
-    fn session_of(&self, text: &str) -> Option<String> {
-        token::session(&self.token_key, text).map(str::to_owned)
+    async fn session_of(&self, text: &str) -> Option<String> {
+        let session = token::session(&self.token_key, text)?;
+        // A token is good as long as its session lives, which only the machine knows.
+        let caller = Caller { client: NOBODY, tier: Tier::Session(session.into()), key: 0 };
+        let params = serde_json::json!({ "sessionId": session }).to_string();
+        let found = self.handle.method(caller, "state.getSession", Some(params.into())).await;
+        found.is_ok().then(|| session.to_owned())
     }
 }
