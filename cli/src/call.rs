@@ -46,11 +46,9 @@ pub(crate) fn call(args: &CallArgs) -> Result<(), Failure> {
     if let Some(path) = &args.api_key_file {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::Input(format!("cannot read {}: {error}", path.display())))?;
-        target.key = text
-            .lines()
-            .map(str::trim)
-            .find(|line| !line.is_empty() && !line.starts_with('#'))
-            .map(str::to_owned);
+        let key = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+        let none = || Failure::Input(format!("{} has no key in it", path.display()));
+        target.key = Some(key.ok_or_else(none)?.to_owned());
     }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;

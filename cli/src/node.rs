@@ -55,6 +55,9 @@ enum NodeVerb {
     Check {
         #[command(flatten)]
         folder: Folder,
+        /// Move damaged records to a file beside the store, so that a node can run without them
+        #[arg(long)]
+        repair: bool,
     },
     /// Erase everything of one subject: `metadata.subject` of what was stored, else its session
     Erase {
@@ -161,7 +164,7 @@ pub(crate) fn node(args: &NodeArgs) -> Result<(), Failure> {
             Ok(())
         }
         Some(NodeVerb::Import { folder, file }) => import(folder, file),
-        Some(NodeVerb::Check { folder }) => check(folder),
+        Some(NodeVerb::Check { folder, repair }) => check(folder, *repair),
         Some(NodeVerb::Erase { folder, subject }) => {
             let (path, unlock) = folder.open()?;
             let mut store = Store::open(&path, &unlock).map_err(stored)?;
@@ -182,18 +185,25 @@ fn import(folder: &Folder, file: &PathBuf) -> Result<(), Failure> {
     ))
 }
 
-fn check(folder: &Folder) -> Result<(), Failure> {
+fn check(folder: &Folder, repair: bool) -> Result<(), Failure> {
     let (path, unlock) = folder.open()?;
-    let report = store::check(&path, &unlock).map_err(stored)?;
+    let report = if repair {
+        let repaired = store::repair(&path, &unlock).map_err(stored)?;
+        damaged(&repaired.before)?;
+        if let Some(file) = &repaired.moved_to {
+            line(&format!("moved {} records to {}", repaired.before.damaged.len(), file.display()))?;
+        }
+        repaired.after
+    } else {
+        store::check(&path, &unlock).map_err(stored)?
+    };
     line(&format!("{} records", report.records))?;
     if report.sound() {
         return line("sound");
     }
-    for (table, key) in &report.damaged {
-        line(&format!("damaged: {} {}", table.name(), String::from_utf8_lossy(key)))?;
-    }
+    damaged(&report)?;
     let text = format!(
-        "{} is damaged: {} records cannot be read, {} are filed under a wrong subject, {} keys belong to none{}",
+        "{} is damaged (check --repair moves out what cannot be read): {} records cannot be read, {} are filed under a wrong subject, {} keys belong to none{}",
         path.display(),
         report.damaged.len(),
         report.misplaced,
@@ -201,6 +211,13 @@ fn check(folder: &Folder) -> Result<(), Failure> {
         if report.database { "" } else { ", and the database's own check fails" },
     );
     Err(Failure::Node(5, text))
+}
+
+fn damaged(report: &store::Report) -> Result<(), Failure> {
+    for (table, key) in &report.damaged {
+        line(&format!("damaged: {} {}", table.name(), String::from_utf8_lossy(key).escape_debug()))?;
+    }
+    Ok(())
 }
 
 fn run(args: &RunArgs) -> Result<(), Failure> {

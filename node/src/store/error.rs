@@ -24,6 +24,14 @@ pub enum StoreError {
     /// The master key is not the one that this folder was made with.
     #[error("{} does not fit the other files of its folder: put back the master.key that was made with them", .0.display())]
     WrongKey(PathBuf),
+    /// Others may read a file of keys.
+    #[error("{}: others may read these keys (mode {mode:o}): run chmod 600 on it", path.display())]
+    Mode {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// A file has one of our names but is not ours.
     #[error("{} is not a file of this program ({detail}): choose another folder, or move the file away", path.display())]
     Foreign {
@@ -49,7 +57,7 @@ pub enum StoreError {
         detail: String,
     },
     /// One record cannot be decrypted.
-    #[error("a record of table {} cannot be decrypted (key {key}): it, or its key in record.keys, is damaged; check the folder, then delete the record", table.name())]
+    #[error("a record of table {} cannot be decrypted (key {key}): it, or its key in record.keys, is damaged; stop the node and run 'hyperlab node check --repair', which moves such records out", table.name())]
     Damaged {
         /// The record's table.
         table: Table,

@@ -65,8 +65,10 @@ impl Folder {
         let has_keys = self.has(RECORD_KEYS)?;
         let path = self.path(MASTER_KEY);
         let master = if self.has(MASTER_KEY)? {
-            let file = fs::read(&path).map(zeroize::Zeroizing::new);
-            let file = file.map_err(|error| StoreError::io(&path, error))?;
+            let mut file = zeroize::Zeroizing::new(Vec::with_capacity(256));
+            let mut opened = File::open(&path).map_err(|error| StoreError::io(&path, error))?;
+            check_mode(&opened, &path)?;
+            opened.read_to_end(&mut file).map_err(|error| StoreError::io(&path, error))?;
             master::parse(&path, &file, unlock)?
         } else if has_database || has_keys {
             let advice = "put it back; without it no record can be read";
@@ -86,6 +88,7 @@ impl Folder {
             self.create(RECORD_KEYS, &slots::new_header(&master)?)?;
         }
         let file = private().open(&path).map_err(|error| StoreError::io(&path, error))?;
+        check_mode(&file, &path)?;
         let keys = KeyFile::open(Box::new(file), &path, &master)?;
         Ok((master, keys))
     }
@@ -167,8 +170,21 @@ impl Folder {
     }
 }
 
+/// Keys that others may read are refused, as the node's own key is.
+#[cfg(unix)]
+fn check_mode(file: &File, path: &Path) -> Result<(), StoreError> {
+    let metadata = file.metadata().map_err(|error| StoreError::io(path, error))?;
+    let mode = std::os::unix::fs::MetadataExt::mode(&metadata) & 0o777;
+    if mode & 0o077 == 0 { Ok(()) } else { Err(StoreError::Mode { path: path.to_owned(), mode }) }
+}
+
+#[cfg(not(unix))]
+fn check_mode(_: &File, _: &Path) -> Result<(), StoreError> {
+    Ok(())
+}
+
 /// Options for a file that only its owner may read.
-fn private() -> OpenOptions {
+pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     #[cfg(unix)]

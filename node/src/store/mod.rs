@@ -61,7 +61,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hyperspace_protocol::primitive::{Records, Table};
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError};
 
-pub use check::{Report, check};
+pub use check::{Repaired, Report, check, repair};
 pub use commit::erase;
 pub use error::StoreError;
 pub use master::Unlock;

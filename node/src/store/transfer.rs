@@ -25,7 +25,7 @@ use super::crypt::MasterKey;
 use super::error::{At, caught};
 use super::folder::{DATABASE, Folder, MASTER_KEY, RECORD_KEYS};
 use super::record::{self, Content};
-use super::slots::KeyFile;
+use super::slots::{ID, KeyFile};
 use super::{Store, StoreError, Unlock, schema};
 
 const FORMAT: &str = "hyperlab store export";
@@ -56,27 +56,56 @@ pub struct Imported {
 /// # Errors
 ///
 /// Whatever reading the store or writing to `out` gives; for the latter the path in the message is `export`.
-pub fn export(store: &Store, mut out: impl Write) -> Result<u64, StoreError> {
-    let mut write = |line: &Line| {
-        let json = serde_json::to_string(line).expect("a line is plain data");
-        writeln!(out, "{json}").map_err(|error| StoreError::io(Path::new("export"), error))
-    };
-    let id = BASE64_STANDARD.encode(store.keys().id());
-    write(&Line::Header { format: FORMAT.to_owned(), version: VERSION, store: id })?;
-    let mut count = 0;
-    for (table, name) in Table::NAMES {
+pub fn export(store: &Store, out: impl Write) -> Result<u64, StoreError> {
+    let mut writer = Writer::begin(out, Path::new("export"), store.keys().id())?;
+    for (table, _) in Table::NAMES {
         let Some(records) = store.committed(table)? else { continue };
         for entry in records.iter().at(&store.path)? {
             let (key, stored) = entry.at(&store.path)?;
-            let Some((slot, sealed)) = record::split(stored.value()) else { continue };
-            let (key, sealed) = (BASE64_STANDARD.encode(key.value()), BASE64_STANDARD.encode(sealed));
-            write(&Line::Record { table: name.to_owned(), key, slot, sealed })?;
-            count += 1;
+            if record::split(stored.value()).is_some() {
+                writer.record(table, key.value(), stored.value())?;
+            }
         }
     }
-    write(&Line::End { records: count })?;
-    out.flush().map_err(|error| StoreError::io(Path::new("export"), error))?;
-    Ok(count)
+    writer.end()
+}
+
+/// Writes an export, record by record.
+pub(super) struct Writer<'p, W> {
+    out: W,
+    /// For messages.
+    path: &'p Path,
+    records: u64,
+}
+
+impl<'p, W: Write> Writer<'p, W> {
+    /// Begins one of the store with this id.
+    pub(super) fn begin(out: W, path: &'p Path, store: [u8; ID]) -> Result<Self, StoreError> {
+        let mut writer = Self { out, path, records: 0 };
+        let store = BASE64_STANDARD.encode(store);
+        writer.line(&Line::Header { format: FORMAT.to_owned(), version: VERSION, store })?;
+        Ok(writer)
+    }
+
+    /// Adds a record as it is stored. One too short to name a slot is given one that there is not.
+    pub(super) fn record(&mut self, table: Table, key: &[u8], stored: &[u8]) -> Result<(), StoreError> {
+        let (slot, sealed) = record::split(stored).unwrap_or((u64::MAX, stored));
+        let (key, sealed) = (BASE64_STANDARD.encode(key), BASE64_STANDARD.encode(sealed));
+        self.records += 1;
+        self.line(&Line::Record { table: table.name().to_owned(), key, slot, sealed })
+    }
+
+    /// Ends it, and tells how many records it has.
+    pub(super) fn end(mut self) -> Result<u64, StoreError> {
+        self.line(&Line::End { records: self.records })?;
+        self.out.flush().map_err(|error| StoreError::io(self.path, error))?;
+        Ok(self.records)
+    }
+
+    fn line(&mut self, line: &Line) -> Result<(), StoreError> {
+        let json = serde_json::to_string(line).expect("a line is plain data");
+        writeln!(self.out, "{json}").map_err(|error| StoreError::io(self.path, error))
+    }
 }
 
 /// Brings back what an export has and the folder's database has not. All of it is there afterwards, or nothing changed.

@@ -18,11 +18,20 @@ fn snapshot(dir: &Path) -> Bytes {
     files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())).collect()
 }
 
+/// Writes a file that only its owner may read.
+fn put(dir: &Path, name: &str, bytes: &[u8]) {
+    let mut options = fs::OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.write(true).create(true).truncate(true).open(dir.join(name)).unwrap();
+    std::io::Write::write_all(&mut file, bytes).unwrap();
+}
+
 fn put_back(dir: &Path, files: &Bytes) {
     fs::remove_dir_all(dir).unwrap();
     fs::create_dir(dir).unwrap();
     for (name, bytes) in files {
-        fs::write(dir.join(name), bytes).unwrap();
+        put(dir, name, bytes);
     }
 }
 
@@ -80,6 +89,15 @@ fn only_the_owner_may_read_the_files() {
         let mode = file.unwrap().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
+    for name in [folder::MASTER_KEY, folder::RECORD_KEYS] {
+        let set =
+            |mode| fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        set(0o640);
+        let error = refused(dir.path(), &Unlock::KeyFile);
+        assert!(matches!(error, StoreError::Mode { mode: 0o640, .. }), "{error}");
+        set(0o600);
+    }
+    Store::open(dir.path(), &Unlock::KeyFile).unwrap();
 }
 
 #[test]
@@ -185,12 +203,75 @@ fn a_damaged_record_is_found_and_can_be_deleted() {
     assert_eq!(store.get(table, &key), None);
     let error = store.commit().unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("hyperlab node check --repair"), "{error}");
     drop(store);
     let mut store = Store::open(dir.path(), &Unlock::KeyFile).unwrap();
     store.delete(table, &key);
     store.commit().unwrap();
     drop(store);
     assert!(check(dir.path(), &Unlock::KeyFile).unwrap().sound());
+}
+
+#[test]
+fn damaged_records_are_moved_out_and_come_back_when_the_keys_do() {
+    let (dir, files) = filled(&Unlock::KeyFile, false);
+    let dir = dir.path();
+    let untouched = repair(dir, &Unlock::KeyFile).unwrap();
+    assert!(untouched.after.sound() && untouched.moved_to.is_none(), "{untouched:?}");
+    let mut slots = files[folder::RECORD_KEYS].clone();
+    for slot in [4, 50, 51] {
+        slots[SLOT * slot] ^= 1;
+    }
+    put(dir, folder::RECORD_KEYS, &slots);
+    let repaired = repair(dir, &Unlock::KeyFile).unwrap();
+    assert_eq!(repaired.before.damaged.len(), 3);
+    assert!(repaired.after.sound() && repaired.after.stray == 0, "{repaired:?}");
+    assert_eq!(repaired.after.records, 196);
+    let moved = repaired.moved_to.unwrap();
+    assert_eq!(moved.parent(), Some(dir));
+    let mut store = Store::open(dir, &Unlock::KeyFile).unwrap();
+    for number in 0..200u8 {
+        let there = number != 9 && !repaired.before.damaged.contains(&(Table::Memory, vec![number]));
+        assert_eq!(store.get(Table::Memory, &[number]).is_some(), there, "{number}");
+    }
+    store.commit().unwrap();
+    // What is left can still be erased by its subject.
+    assert_eq!(erase(&mut store, "somebody").unwrap(), 196);
+    drop(store);
+    // The keys are gone from this folder; beside a sound copy of them the file is as good as an export.
+    let lines = fs::read(&moved).unwrap();
+    assert_eq!(import(dir, &Unlock::KeyFile, &lines[..]).unwrap().unreadable, 3);
+    put_back(dir, &files);
+    fs::remove_file(dir.join(DATABASE)).unwrap();
+    assert_eq!(import(dir, &Unlock::KeyFile, &lines[..]).unwrap().restored, 3);
+}
+
+#[test]
+fn a_second_repair_does_not_overwrite_what_the_first_moved_out() {
+    let (dir, files) = filled(&Unlock::KeyFile, false);
+    let dir = dir.path();
+    let mut moved = Vec::new();
+    for slot in [4, 5] {
+        let mut slots = fs::read(dir.join(folder::RECORD_KEYS)).unwrap();
+        slots[SLOT * slot] ^= 1;
+        put(dir, folder::RECORD_KEYS, &slots);
+        moved.push(repair(dir, &Unlock::KeyFile).unwrap().moved_to.unwrap());
+    }
+    assert_ne!(moved[0], moved[1]);
+    assert!(moved.iter().all(|path| path.exists()));
+    // Damage to a record itself, whose key is whole, and to the lists: neither stays.
+    put_back(dir, &files);
+    let store = Store::open(dir, &Unlock::KeyFile).unwrap();
+    let transaction = commit::begin(&store.database, &store.path).unwrap();
+    transaction.open_table(schema::records(Table::Memory)).unwrap().insert(&[7][..], &b"short"[..]).unwrap();
+    transaction.open_table(schema::SLOTS).unwrap().remove(20).unwrap();
+    transaction.commit().unwrap();
+    drop(store);
+    assert!(!check(dir, &Unlock::KeyFile).unwrap().sound());
+    let repaired = repair(dir, &Unlock::KeyFile).unwrap();
+    assert_eq!(repaired.before.damaged, [(Table::Memory, vec![7])]);
+    assert!(repaired.before.misplaced > 0 && repaired.after.sound(), "{repaired:?}");
+    assert_eq!(repaired.after.records, 198);
 }
 
 #[test]
