@@ -111,7 +111,8 @@ pub async fn serve(
     let mut config = driver::Config::new(*seed);
     config.listen = settings.listen;
     config.bootstrap = settings.bootstrap;
-    config.net.mdns = settings.mdns;
+    config.net = settings.net;
+    config.dialect = settings.dialect;
     config.protocol = settings.protocol;
     config.protocol.primitives.token_key = token_key;
     config.protocol.primitives.micropayments.key = Some(wallet);

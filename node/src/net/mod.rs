@@ -26,10 +26,12 @@ use hyperspace_protocol::gossip::Version;
 use hyperspace_protocol::identity::PeerId;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, StreamProtocol};
+use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use crate::message::Live;
 use crate::services::{CARD_PROTOCOL, NodeServices};
+use crate::settings::period;
 use counts::{Count, Counts};
 use frames::{Budget, Held};
 use gossip::Interned;
@@ -37,7 +39,8 @@ use link::Link;
 use offences::Offences;
 
 /// Bounds and times of the network. All defaults are our choice unless they say otherwise.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Connections in all.
     pub connections_max: usize,
@@ -55,12 +58,14 @@ pub struct Settings {
     /// Bytes that may wait for one connection.
     pub queue_bytes: usize,
     /// How long a peer may read nothing while something waits for it.
+    #[serde(deserialize_with = "period::read")]
     pub stall: Duration,
     /// Request streams of one connection, and as many the other way. 32, as rust-libp2p.
     pub streams_max: usize,
     /// Offences that ban a peer.
     pub offences_max: u32,
     /// How long a ban lasts; offences further apart do not add up.
+    #[serde(deserialize_with = "period::read")]
     pub ban: Duration,
     /// Bytes of messages of others held at once, in the machine's history, in queues, everywhere.
     pub messages_bytes_max: usize,
@@ -68,10 +73,13 @@ pub struct Settings {
     /// would need more has its stream closed.
     pub bodies_bytes_max: usize,
     /// How long a connection without gossip may lie idle.
+    #[serde(deserialize_with = "period::read")]
     pub idle: Duration,
     /// Time between two pings of a connection.
+    #[serde(deserialize_with = "period::read")]
     pub ping_interval: Duration,
     /// Whether peers on the local network are found by mDNS. Has an effect only in a build with the feature `mdns`.
+    #[serde(skip)]
     pub mdns: bool,
     /// The id of the Kademlia protocol. A name of our own: libp2p's would join the public network.
     pub kad_protocol: String,

@@ -6,7 +6,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::auth::{ApiKeys, KeysError};
+use crate::settings::period;
 
 /// How a node serves its clients (spec 2.2, 2.3).
 #[derive(Clone, Debug)]
@@ -55,7 +58,8 @@ pub struct TlsFiles {
 }
 
 /// Bounds of what clients may take up. All are at least 1.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct RpcLimits {
     /// Longest message of a client, in bytes. Default 1 MiB, as between peers.
     pub frame_bytes: usize,
@@ -80,17 +84,22 @@ pub struct RpcLimits {
     pub outgoing_bytes: usize,
     /// How long an answer may wait for its room in `outgoing_bytes` before the connection is closed with 1013. Default
     /// 10 s, our choice.
+    #[serde(deserialize_with = "period::read")]
     pub slow_reader: Duration,
     /// A ping is sent when nothing came for this long, and after twice that the connection is closed. Default 30 s
     /// (decision J8).
+    #[serde(deserialize_with = "period::read")]
     pub ping: Duration,
     /// From accepting a connection to the end of its HTTP request and response, TLS included. Default 10 s, our choice.
+    #[serde(deserialize_with = "period::read")]
     pub handshake: Duration,
     /// Longest head of an HTTP request, in bytes. Default 16 KiB: common servers take 8. Beyond, HTTP 431.
     pub header_bytes: usize,
     /// How long calls in flight may go on at shutdown. Default 5 s, our choice.
+    #[serde(deserialize_with = "period::read")]
     pub shutdown: Duration,
     /// How long a client has to answer `tool.execute`. Default 30 s, our choice.
+    #[serde(deserialize_with = "period::read")]
     pub execute: Duration,
     /// Calls of tools that one client is asked at once. Default 64, our choice. Beyond, its tools are unavailable.
     pub executes: usize,

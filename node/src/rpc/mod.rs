@@ -6,6 +6,7 @@
 //! * `config`: where to listen and every bound, with its default and its origin. `auth`: who is let in.
 //! * `listener`: TLS, and the deadline until a connection is a WebSocket. `http`: the upgrade, and the few routes beside
 //!   it: `/openrpc.json`, `/healthz`, `/metrics`.
+//! * `seats`: how many connections a session has.
 //! * `connection`: one client, from its messages to its calls. `outbox`: what is sent to it. `clients`: what it is asked.
 //!
 //! A connection reads while fewer than `in_flight` of its messages are carried out. Beyond, it reads on for a frame's
