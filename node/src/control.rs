@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyperspace_protocol::primitive::{Arrange, amount::Budget};
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -52,7 +53,13 @@ enum Order {
     /// What is there?
     Hello {},
     /// A session may spend so much, and has spent so much of it.
-    SetBudget { session: String, limit: Budget, consumed: Budget },
+    SetBudget {
+        session: String,
+        #[serde(deserialize_with = "budget")]
+        limit: Budget,
+        #[serde(deserialize_with = "budget")]
+        consumed: Budget,
+    },
     /// The wall clock is so many milliseconds ahead.
     SetClock { offset_ms: i64 },
     /// Everything kept is forgotten.
@@ -63,6 +70,12 @@ enum Order {
     FailReplication { on: bool },
     /// Who is connected?
     Peers {},
+}
+
+/// An exact amount wants the text of its number, which serde does not have in an enum with a tag inside.
+fn budget<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Budget, D::Error> {
+    let number = Value::deserialize(deserializer)?;
+    serde_json::from_str(&number.to_string()).map_err(D::Error::custom)
 }
 
 const ORDERS: [&str; 7] =
