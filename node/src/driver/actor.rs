@@ -280,8 +280,9 @@ impl Actor {
     }
 
     async fn upkeep(&mut self) {
-        // Streams that are gone wait for no answer.
+        // Streams and callers that are gone wait for no answer.
         self.asks.pending.retain(|_, pending| !pending.reply.is_closed());
+        self.methods.retain(|_, caller| !caller.is_closed());
         for ask in self.asks.overdue(Clock::now()) {
             self.fail(ask.ticket, AskError::Unreachable);
         }

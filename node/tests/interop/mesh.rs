@@ -252,5 +252,9 @@ async fn what_was_answered_is_there_after_a_restart() {
     assert!(allowed.is_ok(), "{allowed:?}");
     let refused = client::call(&target, "state.createSession", json!({})).await;
     assert!(matches!(refused, Err(CallError::Reply { code: -32050, .. })), "{refused:?}");
+    // With its session a token ends: it does not even open a connection.
+    node.call("state.endSession", json!({"sessionId": id})).await;
+    let ended = client::call(&target, "state.getSession", json!({"sessionId": id})).await;
+    assert!(matches!(ended, Err(CallError::Refused { status: 401, .. })), "{ended:?}");
     node.stop().await;
 }

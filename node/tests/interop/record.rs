@@ -2,17 +2,22 @@
 
 use std::sync::{Arc, Mutex};
 
+use futures::future::BoxFuture;
 use hyperspace_node::driver::record::Call;
-use hyperspace_node::driver::{Beginning, CallError, Driven, Durable, Recorder};
+use hyperspace_node::driver::{Beginning, CallError, Driven, Durable, Effects, NoEffects, Recorder};
 use hyperspace_node::message::NodeMessage;
 use hyperspace_node::services::NodeServices;
 use hyperspace_node::store::StoreError;
 use hyperspace_protocol::card::Card;
 use hyperspace_protocol::kad::Key;
 use hyperspace_protocol::machine::{Input, Output};
-use hyperspace_protocol::primitive::{Caller, ClientId, Code, MemoryRecords, Records, Table, Tier};
-use hyperspace_protocol::request::{Command, Query};
+use hyperspace_protocol::primitive::{
+    AgentInput, Caller, ClientId, Code, Execute, Executed, Fetch, Fetched, MemoryRecords, Records, Table,
+    Tier,
+};
+use hyperspace_protocol::request::{Command, Query, Request, Response};
 use hyperspace_protocol::time::{Duration, Instant, UnixMillis};
+use serde_json::{Value, json};
 
 use crate::support::*;
 
@@ -78,22 +83,161 @@ async fn a_record_plays_back_to_the_same_outputs() {
     until("some heartbeats", &ours.handle, |_| beats() > 5).await;
     ours.stop().await;
 
-    let tape = tape.0.lock().expect("whole");
-    let (beginning, services) = tape.beginning.as_ref().expect("begun");
-    let services = services.afresh();
-    let (mut replayed, mut records) = (Driven::new(beginning.clone()), MemoryRecords::default());
-    let (mut timeouts, mut frames) = (0, 0);
-    for (place, (now, unix, input, outputs)) in tape.calls.iter().enumerate() {
-        if let Some(Input::Publish(message)) = input {
-            services.note(message);
+    let seen = tape.replay();
+    assert!(seen.timeouts > 5 && seen.frames > 10, "{seen:?}");
+}
+
+/// What a record has in it.
+#[derive(Debug, Default)]
+struct Seen {
+    timeouts: u32,
+    frames: u32,
+    calls: u32,
+    executed: u32,
+    asked: u32,
+    answered: u32,
+}
+
+impl Shared {
+    /// Plays the record into a fresh machine, whose outputs must be the same.
+    fn replay(&self) -> Seen {
+        let tape = self.0.lock().expect("whole");
+        let (beginning, services) = tape.beginning.as_ref().expect("begun");
+        let services = services.afresh();
+        let (mut replayed, mut records) = (Driven::new(beginning.clone()), MemoryRecords::default());
+        let mut seen = Seen::default();
+        for (place, (now, unix, input, outputs)) in tape.calls.iter().enumerate() {
+            if let Some(Input::Publish(message)) = input {
+                services.note(message);
+            }
+            seen.count(input.as_ref());
+            let mut out = Vec::new();
+            replayed.call(&services, &mut records, (*now, *unix), input.clone(), &mut out);
+            assert_eq!(&out, outputs, "call {place}: {input:?}");
         }
-        timeouts += u32::from(input.is_none());
-        frames += u32::from(matches!(input, Some(Input::Frame { .. })));
-        let mut out = Vec::new();
-        replayed.call(&services, &mut records, (*now, *unix), input.clone(), &mut out);
-        assert_eq!(&out, outputs, "call {place}: {input:?}");
+        seen
     }
-    assert!(timeouts > 5 && frames > 10, "{timeouts} timeouts, {frames} frames");
+}
+
+impl Seen {
+    fn count(&mut self, input: Option<&Input<NodeMessage>>) {
+        match input {
+            None => self.timeouts += 1,
+            Some(Input::Frame { .. }) => self.frames += 1,
+            Some(Input::Request { request, .. }) => {
+                self.asked += u32::from(matches!(**request, Request::Agent { .. }));
+            }
+            Some(Input::Response { response, .. }) => {
+                self.answered += u32::from(matches!(**response, Response::Agent(_)));
+            }
+            Some(Input::Agent(input)) => match **input {
+                AgentInput::Call(_) => self.calls += 1,
+                AgentInput::Executed(..) => self.executed += 1,
+                _ => {}
+            },
+            Some(_) => {}
+        }
+    }
+}
+
+/// A client that carries out every tool at once.
+struct Smith;
+
+impl Effects for Smith {
+    fn execute(&self, _: Execute) -> BoxFuture<'static, Executed> {
+        Box::pin(std::future::ready(Executed::Result(r#"{"results":["found"]}"#.into())))
+    }
+    fn fetch(&self, _: Fetch) -> BoxFuture<'static, Fetched> {
+        Box::pin(std::future::ready(Err("nothing is outside".into())))
+    }
+}
+
+async fn recorded(seed: u8, effects: Arc<dyn Effects>) -> (Ours, Shared) {
+    let tape = Shared::default();
+    let mut settings = config(seed);
+    settings.protocol.gossip.heartbeat_interval = Duration::from_millis(100);
+    settings.recorder = Some(Box::new(tape.clone()));
+    settings.effects = effects;
+    (Ours::with(settings).await, tape)
+}
+
+async fn call(node: &Ours, method: &str, params: &Value) -> Value {
+    let caller = Caller { client: ClientId(1), tier: Tier::Operator, key: 0 };
+    let answer = within(method, node.handle.method(caller, method, Some(params.to_string().into()))).await;
+    let answer = answer.unwrap_or_else(|error| panic!("{method}: {error:?}"));
+    serde_json::from_str(&answer).expect("JSON")
+}
+
+/// Calls until the result is as wanted.
+async fn call_until(node: &Ours, method: &str, params: &Value, wanted: impl Fn(&Value) -> bool) -> Value {
+    within(method, async {
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(50));
+        loop {
+            tick.tick().await;
+            let result = call(node, method, params).await;
+            if wanted(&result) {
+                return result;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_at_work_play_back_to_the_same_outputs() {
+    let (a, tape_a) = recorded(1, Arc::new(Smith)).await;
+    let (b, tape_b) = recorded(2, Arc::new(NoEffects)).await;
+    let (c, tape_c) = recorded(3, Arc::new(NoEffects)).await;
+    for (from, to) in [(&b, &a), (&c, &a), (&c, &b)] {
+        from.handle.connect(to.address.clone()).await.expect("connected");
+    }
+    let tool = json!({
+        "name": "web-search",
+        "description": "Full-text web search",
+        "capabilities": ["search"],
+        "schema": {"input": {"type": "object"}, "output": {"type": "object"}},
+    });
+    let tool = call(&a, "tool.register", &tool).await["toolId"].clone();
+
+    // A trajectory, from A to B.
+    let wanted = json!({"taskType": "web-research", "minReward": 0.8});
+    call(&b, "improving.getExemplars", &wanted).await;
+    let trajectory = json!({
+        "taskType": "web-research",
+        "input": {"query": "solid-state batteries", "asked by": "ada@example.org"},
+        "output": {"summary": "..."},
+        "steps": [{"action": "search", "tool": "web-search", "duration": 195}],
+        "reward": 0.91,
+    });
+    let heard = |result: &Value| result["gossipedTo"].as_u64() > Some(0);
+    call_until(&a, "improving.recordTrajectory", &trajectory, heard).await;
+    let some = |result: &Value| result["exemplars"] != json!([]);
+    let found = call_until(&b, "improving.getExemplars", &wanted, some).await;
+    assert_eq!(found["exemplars"][0]["peerId"], a.handle.own().to_string());
+
+    // A tool of A, found and used from C.
+    let query = json!({"query": "web search", "capabilities": ["search"]});
+    let found = call_until(&c, "tool.discover", &query, |found| found["tools"] != json!([])).await;
+    assert_eq!(found["tools"][0]["id"], tool);
+    let session = call(&c, "state.createSession", &json!({})).await["sessionId"].clone();
+    let invoke = json!({"toolId": tool, "params": {"query": "x"}, "sessionId": session});
+    let invoked = call(&c, "tool.invoke", &invoke).await;
+    assert_eq!(invoked["result"], json!({"results": ["found"]}));
+
+    // A memory of B, found from C.
+    let content = json!({"content": "Exponential backoff with jitter prevents thundering herd"});
+    call_until(&b, "memory.store", &content, |stored| stored["replicas"] == 3).await;
+    let query = json!({"query": "exponential backoff", "tier": "working", "threshold": 0.1});
+    call_until(&c, "memory.search", &query, |found| found["memories"] != json!([])).await;
+
+    for node in [a, b, c] {
+        node.stop().await;
+    }
+    let [a, b, c] = [tape_a, tape_b, tape_c].map(|tape| tape.replay());
+    for seen in [&a, &b, &c] {
+        assert!(seen.timeouts > 0 && seen.frames > 0 && seen.calls > 0, "{seen:?}");
+    }
+    assert!(a.executed == 1 && a.asked > 0 && b.answered > 0 && c.answered > 0, "{a:?} {b:?} {c:?}");
 }
 
 /// Fails as soon as there is something to make durable.
