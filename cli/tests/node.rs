@@ -219,15 +219,25 @@ fn a_folder_is_named_exported_checked_imported_and_erased() {
 fn damaged_records_are_moved_out_so_that_a_node_can_run() {
     let (_dir, data) = folder();
     let node = Node::start(&data, &[]);
-    for n in 0..20 {
-        node.call("state.createSession", &json!({"agentName": n.to_string()}));
-    }
+    let create = |n: u32| node.call("state.createSession", &json!({"agentName": n.to_string()}));
+    let sessions: Vec<Value> = (0..20).map(create).collect();
     node.terminate();
     let path = Path::new(&data).join("record.keys");
     let mut keys = fs::read(&path).expect("readable");
     let place = keys.len() / 2;
     keys[place] ^= 1;
     fs::write(&path, &keys).expect("written");
+    // A node that comes across it ends, says what to do, and leaves no socket behind.
+    let (dir, _) = folder();
+    let socket = dir.path().join("control.sock");
+    let unix = format!("unix:{}", socket.display());
+    let mut node = Node::start(&data, &["--control", &unix]);
+    for session in &sessions {
+        let params = json!({"sessionId": session["sessionId"]}).to_string();
+        hyperlab(&["call", &node.rpc, "state.getSession", &params]);
+    }
+    assert_eq!(node.child.wait().expect("it is ours").code(), Some(5));
+    assert!(!socket.exists());
     ends(&["node", "check", "--data", &data], 5, &["1 records cannot be read", "check --repair"]);
     let said = ends(
         &["node", "check", "--data", &data, "--repair"],

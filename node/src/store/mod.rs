@@ -11,6 +11,7 @@
 //! | `record.keys` | one slot per record with the record's own key, encrypted under the master key |
 //! | `store.redb` | the records: keys in the clear, subject and value encrypted under the record's own key |
 //! | `store.lock` | nothing; whoever has the folder open holds a lock on it |
+//! | `damaged-N.jsonl` | records that [`repair`] moved out because they could not be decrypted, as in an [`export`] |
 //!
 //! Whoever loses `master.key`, the passphrase or `record.keys` loses every record. A backup of the records is an
 //! [`export`]; `record.keys` must not be copied, because a copy of it undoes every later erasure.
