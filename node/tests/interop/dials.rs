@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use hyperspace_node::driver::{Node, Served};
+use hyperspace_node::driver::{Node, Served, Status};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use socket2::{Domain, Socket, Type};
@@ -23,6 +23,12 @@ fn echo() -> Served {
 async fn pair() -> (Ours, Ours) {
     let (mut server, mut client) = (config(1), config(2));
     server.protocols = vec![echo()];
+    // Only the tests dial: the server has nowhere to, and the machines have nothing to ask.
+    client.listen = Vec::new();
+    for config in [&mut server, &mut client] {
+        config.protocol.dht = None;
+        config.protocol.primitives.memory.store = false;
+    }
     client.protocols = vec![Served { name: ECHO.to_owned(), serve: None }];
     (Ours::with(server).await, Ours::with(client).await)
 }
@@ -35,19 +41,26 @@ pub(crate) fn closed_port() -> (Socket, u16) {
     (socket, port)
 }
 
+/// Asks, and waits until the server has seen the end of connections before this one: it takes two of one peer at most.
+async fn asked_over_one(server: &Ours, client: &Ours, n: u8) {
+    let asked = within("an answer", client.handle.ask(id_of(1), ECHO, vec![n])).await;
+    assert_eq!(asked.expect("answered"), [n]);
+    let one = |s: &Status| s.peer(&id_of(2)).is_some_and(|peer| peer.connections == 1);
+    until("the old one's end", &server.handle, one).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_asked_while_the_connection_closes_goes_over_the_next() {
     let (server, client) = pair().await;
     client.handle.connect(server.address.clone()).await.expect("connected");
     for n in 0..20u8 {
+        asked_over_one(&server, &client, n).await;
         client.handle.disconnect(id_of(1)).await.expect("told");
-        let asked = within("an answer", client.handle.ask(id_of(1), ECHO, vec![n])).await;
-        assert_eq!(asked.expect("answered"), [n]);
+        asked_over_one(&server, &client, n).await;
         client.handle.disconnect(id_of(1)).await.expect("told");
         let address = server.address.clone().with(Protocol::P2p(hyperspace_node::net::to_libp2p(&id_of(1))));
         let connected = within("the dial", client.handle.connect(address)).await;
         assert_eq!(connected.expect("connected"), id_of(1));
-        until("a connection", &client.handle, |s| s.peer(&id_of(1)).is_some()).await;
     }
     client.stop().await;
     server.stop().await;

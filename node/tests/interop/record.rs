@@ -79,8 +79,7 @@ async fn a_record_plays_back_to_the_same_outputs() {
     ours.handle.query(Query::FindProviders(Key::new(b"x"))).await.expect("started");
     ours.handle.disconnect(other.handle.own()).await.expect("told");
     while payload(&ours.message().await) != "[9]" {}
-    let beats = || tape.0.lock().expect("whole").calls.iter().filter(|call| call.2.is_none()).count();
-    until("some heartbeats", &ours.handle, |_| beats() > 5).await;
+    until("some heartbeats", &ours.handle, |_| tape.beats() > 5).await;
     ours.stop().await;
 
     let seen = tape.replay();
@@ -99,6 +98,11 @@ struct Seen {
 }
 
 impl Shared {
+    /// Timeouts so far.
+    fn beats(&self) -> usize {
+        self.0.lock().expect("whole").calls.iter().filter(|call| call.2.is_none()).count()
+    }
+
     /// Plays the record into a fresh machine, whose outputs must be the same.
     fn replay(&self) -> Seen {
         let tape = self.0.lock().expect("whole");
@@ -230,7 +234,8 @@ async fn three_nodes_at_work_play_back_to_the_same_outputs() {
     let query = json!({"query": "exponential backoff", "tier": "working", "threshold": 0.1});
     call_until(&c, "memory.search", &query, |found| found["memories"] != json!([])).await;
 
-    for node in [a, b, c] {
+    for (node, tape) in [(a, &tape_a), (b, &tape_b), (c, &tape_c)] {
+        until("a heartbeat", &node.handle, |_| tape.beats() > 0).await;
         node.stop().await;
     }
     let [a, b, c] = [tape_a, tape_b, tape_c].map(|tape| tape.replay());
