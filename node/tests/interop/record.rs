@@ -12,12 +12,13 @@ use hyperspace_protocol::card::Card;
 use hyperspace_protocol::kad::Key;
 use hyperspace_protocol::machine::{Input, Output};
 use hyperspace_protocol::primitive::{
-    AgentInput, Caller, ClientId, Code, Execute, Executed, Fetch, Fetched, MemoryRecords, Records, Table,
-    Tier,
+    AgentInput, Arrange, Caller, ClientId, Code, Execute, Executed, Fetch, Fetched, MemoryRecords, Records,
+    Table, Tier,
 };
 use hyperspace_protocol::request::{Command, Query, Request, Response};
 use hyperspace_protocol::time::{Duration, Instant, UnixMillis};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use crate::support::*;
 
@@ -243,6 +244,44 @@ async fn three_nodes_at_work_play_back_to_the_same_outputs() {
         assert!(seen.timeouts > 0 && seen.frames > 0 && seen.calls > 0, "{seen:?}");
     }
     assert!(a.executed == 1 && a.asked > 0 && b.answered > 0 && c.answered > 0, "{a:?} {b:?} {c:?}");
+}
+
+/// A client that is asked to carry out a tool and never answers.
+struct Idle(mpsc::UnboundedSender<()>);
+
+impl Effects for Idle {
+    fn execute(&self, _: Execute) -> BoxFuture<'static, Executed> {
+        self.0.send(()).expect("waited for");
+        Box::pin(std::future::pending())
+    }
+    fn fetch(&self, _: Fetch) -> BoxFuture<'static, Fetched> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_leaves_no_caller_waiting() {
+    let (tell, mut asked) = mpsc::unbounded_channel();
+    let mut settings = config(1);
+    settings.effects = Arc::new(Idle(tell));
+    let node = Ours::with(settings).await;
+    let tool = json!({
+        "name": "web-search",
+        "description": "Full-text web search",
+        "capabilities": ["search"],
+        "schema": {"input": {"type": "object"}, "output": {"type": "object"}},
+    });
+    let tool = call(&node, "tool.register", &tool).await["toolId"].clone();
+    let session = call(&node, "state.createSession", &json!({})).await["sessionId"].clone();
+    let invoke = json!({"toolId": tool, "params": {}, "sessionId": session}).to_string();
+    let caller = Caller { client: ClientId(1), tier: Tier::Operator, key: 0 };
+    let handle = node.handle.clone();
+    let invoked =
+        tokio::spawn(async move { handle.method(caller, "tool.invoke", Some(invoke.into())).await });
+    within("the client", asked.recv()).await.expect("asked");
+    node.handle.arrange(Arrange::Reset).await.expect("reset");
+    within("the caller's answer", invoked).await.expect("no panic").expect_err("forgotten");
+    node.stop().await;
 }
 
 /// Fails as soon as there is something to make durable.
