@@ -3,9 +3,11 @@
 //! Cases are text files ([`case`]); a body in them is JSON with places to fill in ([`value`]) when it is sent, and a
 //! [`matcher`] when it is received. A case runs against a [`target`]. Nothing here shares code with our own implementation.
 
+pub mod case;
 pub mod json;
 pub mod level;
 pub mod matcher;
+pub mod target;
 pub mod value;
 
 pub use level::Level;
