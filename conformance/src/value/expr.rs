@@ -31,10 +31,10 @@ pub struct Expr {
 enum Node {
     Value(Json),
     Path { variable: Option<String>, path: Vec<String> },
-    Call(Function, Box<Node>),
-    Minus(Box<Node>),
-    Not(Box<Node>),
-    Two(Operator, Box<Node>, Box<Node>),
+    Call(Function, Box<Self>),
+    Minus(Box<Self>),
+    Not(Box<Self>),
+    Two(Operator, Box<Self>, Box<Self>),
 }
 
 #[derive(Clone, Copy, Debug)]

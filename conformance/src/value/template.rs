@@ -47,11 +47,11 @@ enum Kind {
     /// So many arrays within each other.
     Nest(u64),
     /// Texts put together.
-    Join(Vec<Kind>),
+    Join(Vec<Self>),
     /// An array with places to fill in.
-    Array(Vec<Kind>),
+    Array(Vec<Self>),
     /// An object with places to fill in.
-    Object(Vec<(String, Kind)>),
+    Object(Vec<(String, Self)>),
 }
 
 impl Template {
