@@ -12,7 +12,9 @@ pub mod case;
 pub mod json;
 pub mod level;
 pub mod matcher;
+pub mod runner;
 pub mod target;
 pub mod value;
+pub mod verdict;
 
 pub use level::Level;

@@ -40,18 +40,30 @@ pub struct Finding {
     pub about: Vec<Cite>,
 }
 
-impl Matcher {
-    /// Holds `actual` against this; `scope` gets what is bound. Nothing is found if it fits.
-    #[must_use]
-    pub fn check(&self, actual: &Json, scope: &mut Scope) -> Vec<Finding> {
-        let mut check = Check { scope, found: Vec::new(), weight: Weight::Mismatch, about: &[] };
-        check.value(self, actual, &mut Path::default());
-        check.found
-    }
+/// What came of a check.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// What it saw. Nothing if everything fits.
+    pub findings: Vec<Finding>,
+    /// The requirements of parts (`$about`) that were there to be looked at.
+    pub seen: Vec<Cite>,
+}
 
-    /// Does `actual` fit, warnings aside?
-    pub fn fits(&self, actual: &Json, scope: &mut Scope) -> bool {
-        self.check(actual, scope).iter().all(|finding| finding.weight != Weight::Mismatch)
+impl Checked {
+    /// Does it fit, warnings aside?
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.findings.iter().all(|finding| finding.weight != Weight::Mismatch)
+    }
+}
+
+impl Matcher {
+    /// Holds `actual` against this; `scope` gets what is bound.
+    #[must_use]
+    pub fn check(&self, actual: &Json, scope: &mut Scope) -> Checked {
+        let mut check = Check { scope, done: Checked::default(), weight: Weight::Mismatch, about: &[] };
+        check.value(self, actual, &mut Path::default());
+        check.done
     }
 }
 
@@ -71,7 +83,7 @@ impl Path {
 
 struct Check<'a> {
     scope: &'a mut Scope,
-    found: Vec<Finding>,
+    done: Checked,
     weight: Weight,
     about: &'a [Cite],
 }
@@ -92,9 +104,9 @@ impl<'a> Check<'a> {
     }
 
     fn report(&mut self, path: &Path, expected: String, actual: String, weight: Weight) {
-        if self.found.len() < FINDINGS_MAX {
+        if self.done.findings.len() < FINDINGS_MAX {
             let path = format!("${}", path.0);
-            self.found.push(Finding { path, expected, actual, weight, about: self.about.to_vec() });
+            self.done.findings.push(Finding { path, expected, actual, weight, about: self.about.to_vec() });
         }
     }
 
@@ -108,7 +120,7 @@ impl<'a> Check<'a> {
 
     /// Does it fit, without leaving findings or bindings behind?
     fn would_fit(&mut self, matcher: &Matcher, actual: &Json) -> bool {
-        matcher.fits(actual, &mut self.scope.clone())
+        matcher.check(actual, &mut self.scope.clone()).fits()
     }
 
     fn with(&mut self, weight: Weight, about: &'a [Cite], work: impl FnOnce(&mut Self)) {
@@ -116,6 +128,11 @@ impl<'a> Check<'a> {
         self.weight = self.weight.min(weight);
         if !about.is_empty() {
             self.about = about;
+            for cite in about {
+                if !self.done.seen.contains(cite) {
+                    self.done.seen.push(cite.clone());
+                }
+            }
         }
         work(self);
         (self.weight, self.about) = before;
@@ -161,9 +178,9 @@ impl<'a> Check<'a> {
                 None => self.unlike(path, "an object", actual),
             },
             Kind::Bind { name, append, is } => {
-                let before = self.found.len();
+                let before = self.done.findings.len();
                 self.value(is, actual, path);
-                if self.found[before..].iter().all(|finding| finding.weight != Weight::Mismatch) {
+                if self.done.findings[before..].iter().all(|finding| finding.weight != Weight::Mismatch) {
                     if *append {
                         self.scope.append(name, actual.clone());
                     } else {

@@ -13,7 +13,7 @@ use crate::json::{Json, Number};
 use crate::level::Level;
 use crate::value::{Expr, Template};
 
-pub use check::{Finding, Weight};
+pub use check::{Checked, Finding, Weight};
 pub use compile::MatcherError;
 
 /// What is expected of a value.

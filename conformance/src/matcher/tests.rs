@@ -20,7 +20,7 @@ fn scope() -> Scope {
 /// `path: expected / actual` of every finding.
 fn found(matcher: &str, actual: &str) -> Vec<String> {
     let matcher = Matcher::compile(&json(matcher)).expect("a matcher");
-    let findings = matcher.check(&json(actual), &mut scope());
+    let findings = matcher.check(&json(actual), &mut scope()).findings;
     let mark = |weight| match weight {
         Weight::Mismatch => "",
         Weight::Should => "should ",
@@ -131,9 +131,14 @@ fn a_part_may_be_about_another_requirement() {
     let matcher = Matcher::compile(&json(matcher)).expect("a matcher");
     let cite = Cite { id: "HSP-4.2-12".into(), level: Some(Level::Should) };
     assert_eq!(matcher.cites(), [&cite]);
-    let found = matcher.check(&json(r#"{"error":{"code":-32002}}"#), &mut Scope::default());
+    let checked = matcher.check(&json(r#"{"error":{"code":-32002}}"#), &mut Scope::default());
+    assert_eq!(checked.seen, std::slice::from_ref(&cite));
+    let found = checked.findings;
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].path.as_str(), found[0].about.as_slice()), ("$.error.data", &[cite][..]));
+    // What is not there to be looked at is not seen.
+    let checked = matcher.check(&json(r#"{"result":1}"#), &mut Scope::default());
+    assert_eq!((checked.seen, checked.findings.len()), (vec![], 1));
 }
 
 #[test]
@@ -165,7 +170,7 @@ proptest! {
     #[test]
     fn a_value_fits_itself(value in any_json()) {
         if let Ok(matcher) = Matcher::compile(&value) && !value.to_string().contains('$') {
-            prop_assert_eq!(matcher.check(&value, &mut Scope::default()), vec![]);
+            prop_assert_eq!(matcher.check(&value, &mut Scope::default()).findings, vec![]);
         }
     }
 
