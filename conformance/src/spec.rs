@@ -50,6 +50,8 @@ pub struct Clause {
     pub line: usize,
     /// How many clauses it is inside of: 0 for `2`, 1 for `2.1`.
     pub depth: usize,
+    /// The whole line of its heading.
+    heading: &'static str,
     /// Bytes of the normalised text from its heading to the next clause that is not inside of it.
     span: (usize, usize),
 }
@@ -89,7 +91,7 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
             for open in clauses.iter_mut().filter(|c| c.span.1 == usize::MAX && c.depth >= depth) {
                 open.span.1 = span.0;
             }
-            clauses.push(Clause { id, title, line: number + 1, depth, span });
+            clauses.push(Clause { id, title, line: number + 1, depth, heading: line.trim_end(), span });
         }
         normalised.push_str(&words);
     }
@@ -112,15 +114,12 @@ fn heading(line: &str, last: Option<&Clause>) -> Option<(String, String)> {
     }
     let next_section = format!("{}", section + 1);
     let next_sub = format!("{section}.{}", sub + 1);
-    if let Some(title) = line.strip_prefix(&format!("{next_section}. ")) {
-        Some((next_section, title.to_owned()))
-    } else if let Some(title) = line.strip_prefix(&format!("{next_sub} ")) {
-        Some((next_sub, title.to_owned()))
-    } else if let Some(title) = line.strip_prefix(&format!("Example {}: ", sub + 1)) {
-        Some((next_sub, title.to_owned()))
-    } else {
-        None
-    }
+    let prefixes = [
+        (format!("{next_section}. "), &next_section),
+        (format!("{next_sub} "), &next_sub),
+        (format!("Example {}: ", sub + 1), &next_sub),
+    ];
+    prefixes.into_iter().find_map(|(prefix, id)| Some((id.clone(), line.strip_prefix(&prefix)?.to_owned())))
 }
 
 /// The text with every run of white space as one space, and none at its ends.
@@ -169,7 +168,7 @@ pub fn contains(quote: &str) -> bool {
 /// Whether the words are a clause's heading and nothing else; a requirement cannot rest on that.
 pub fn is_heading(quote: &str) -> bool {
     let quote = normalise(quote);
-    INDEX.clauses.iter().any(|c| quote == c.title || quote == format!("{} {}", c.id, c.title))
+    INDEX.clauses.iter().any(|c| quote == c.title || quote == normalise(c.heading))
 }
 
 /// The innermost clause at a line of the pinned file, the first line being 1.
@@ -257,6 +256,7 @@ mod tests {
         assert_eq!(locate("GossipSub", "2").unwrap().id, "2.1", "a heading belongs to its clause");
         assert!(locate("View on GitHub", "1").is_none(), "it stands before the first clause");
         assert!(is_heading("4.1 State Primitive") && is_heading("State  Primitive") && !is_heading("State"));
+        assert!(is_heading("8. Error Codes") && is_heading("Example 3: Budget Guard with Error"));
     }
 
     #[test]
