@@ -5,11 +5,13 @@
 //! what its keys mean. They are read once. A mistake in them is a mistake of ours, which the tests find, so reading them here
 //! does not fail; `parse` functions read other files and do.
 
+mod ambiguity;
 mod method;
 mod requirement;
 
 use core::fmt;
 
+pub use ambiguity::{Ambiguity, ambiguities, parse_ambiguities};
 pub use method::{Field, Kind, Method, SessionUse, method, methods, parse_methods};
 pub use requirement::{
     Basis, Observe, Profile, Requirement, Role, by_profile, parse_requirements, requirement, requirements,
