@@ -6,12 +6,14 @@
 //! does not fail; `parse` functions read other files and do.
 
 mod ambiguity;
+mod example;
 mod method;
 mod requirement;
 
 use core::fmt;
 
 pub use ambiguity::{Ambiguity, ambiguities, parse_ambiguities};
+pub use example::{Example, ExampleKind, example, examples, parse_examples};
 pub use method::{Field, Kind, Method, SessionUse, method, methods, parse_methods};
 pub use requirement::{
     Basis, Observe, Profile, Requirement, Role, by_profile, parse_requirements, requirement, requirements,
