@@ -7,6 +7,7 @@
 
 mod ambiguity;
 mod example;
+pub mod lint;
 mod method;
 mod requirement;
 
