@@ -371,6 +371,7 @@ impl<'c> CaseRun<'c> {
                     there.end = Some(End { code: None, reason: format!("refused: {why}"), fault: false });
                 }
             }
+            TargetError::Unsupported(why) => self.stop(Stop::Missing(why)),
             other => self.stop(Stop::Lost(format!("no connection to the target: {other}"))),
         }
     }

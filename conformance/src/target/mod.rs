@@ -4,10 +4,33 @@
 //! Time is what [`Target::now`] says. A target in virtual time lets it pass in [`Target::receive`], so that waiting costs
 //! nothing. Nothing here may block beyond its deadline, panic on what the target does, or keep more than a bounded amount.
 
+mod address;
+mod control;
+mod lines;
+mod process;
+mod socket;
+mod stdio;
+mod wire;
+
 use core::time::Duration;
 
 use crate::case::RawFrame;
 use crate::json::Json;
+
+pub use address::{Address, ControlAddress, DEFAULT_PORT, KeyPlace, TargetOptions, words};
+pub use stdio::StdioTarget;
+pub use wire::WebSocketTarget;
+
+/// Opens the target at an address: starts it if it is a command.
+///
+/// # Errors
+/// It cannot be started, or its control hook is not there.
+pub fn open(address: &Address, options: TargetOptions) -> Result<Box<dyn Target>, TargetError> {
+    Ok(match address {
+        Address::Url(_) | Address::Command(_) => Box::new(WebSocketTarget::new(address, options)?),
+        Address::Lines(words) => Box::new(StdioTarget::new(words, options)?),
+    })
+}
 
 /// A connection of a target, numbered by it; numbers are not used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
