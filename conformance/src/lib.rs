@@ -8,20 +8,26 @@
 //!   to the text.
 //! * [`case`](mod@case): cases, as text files; a body in them is JSON with places to fill in ([`value`]) where it is sent, and a
 //!   [`matcher`] where it is received.
-//! * [`runner`]: runs one case, without input or output of its own, against a [`target`].
+//! * [`runner`]: runs one case, without input or output of its own, against a [`target`]; [`suite`]: runs all of them.
+//! * [`verdict`], [`baseline`]: what comes of it; [`events`]: the stream that a run writes and every [`report`] is made from.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
     reason = "JSON, matchers and steps are matched for the few shapes that matter at a place"
 )]
 
+pub mod baseline;
 pub mod case;
+pub mod cases;
+pub mod events;
 pub mod json;
 pub mod level;
 pub mod matcher;
 pub mod registry;
+pub mod report;
 pub mod runner;
 pub mod spec;
+pub mod suite;
 pub mod target;
 pub mod value;
 pub mod verdict;

@@ -19,6 +19,7 @@ use crate::level::Level;
 use crate::matcher::Finding;
 use crate::target::{Abilities, Incoming, Key, Outgoing, TargetError};
 
+pub(crate) use connection::EVERY_ANSWER;
 pub use connection::Violation;
 pub use drive::drive;
 pub use run::CaseRun;
