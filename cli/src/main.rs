@@ -20,6 +20,8 @@ mod progress;
 mod rerun;
 mod run;
 mod scenarios;
+mod sim_args;
+mod table;
 mod trace;
 mod verify;
 
