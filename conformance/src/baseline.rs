@@ -139,6 +139,21 @@ impl Baseline {
     }
 }
 
+/// The day (UTC) of a time in seconds since 1970, as `2026-12-31`.
+#[must_use]
+pub fn date(unix_seconds: u64) -> String {
+    // Days of the Gregorian calendar in eras of 400 years that begin on 1 March (Howard Hinnant's algorithm).
+    let days = unix_seconds / 86_400 + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 fn covers(known: &str, id: &str) -> bool {
     id.strip_prefix(known)
         .is_some_and(|rest| rest.is_empty() || (rest.starts_with('#') && !known.contains('#')))
@@ -193,6 +208,20 @@ expires = "2026-12-31"
         let baseline = Baseline::parse(TEXT, "2026-01-01").expect("a baseline");
         assert_eq!(baseline.stale(&|_| true), Vec::<String>::new());
         assert_eq!(baseline.stale(&|_| false).len(), 2);
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let days = [
+            (0, "1970-01-01"),
+            (951_782_400, "2000-02-29"),
+            (1_709_164_800, "2024-02-29"),
+            (4_107_542_400, "2100-03-01"),
+        ];
+        for (seconds, day) in days {
+            assert_eq!(date(seconds), day);
+            assert_eq!(date(seconds + 86_399), day);
+        }
     }
 
     #[test]

@@ -14,6 +14,9 @@ mod wire;
 
 use core::time::Duration;
 
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, timeout_at};
+
 use crate::case::RawFrame;
 use crate::json::Json;
 
@@ -30,6 +33,18 @@ pub fn open(address: &Address, options: TargetOptions) -> Result<Box<dyn Target>
         Address::Url(_) | Address::Command(_) => Box::new(WebSocketTarget::new(address, options)?),
         Address::Lines(words) => Box::new(StdioTarget::new(words, options)?),
     })
+}
+
+/// An event loop on this thread: a target needs no other.
+fn runtime() -> Result<Runtime, TargetError> {
+    let failed = |error| TargetError::Unreachable(format!("this machine gives us no event loop: {error}"));
+    Builder::new_current_thread().enable_all().build().map_err(failed)
+}
+
+/// Runs the event loop until `work` is done, or `deadline`.
+fn within<T>(runtime: &Runtime, deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+    // The timer must be made inside the event loop.
+    runtime.block_on(async { timeout_at(deadline, work).await.ok() })
 }
 
 /// A connection of a target, numbered by it; numbers are not used twice.

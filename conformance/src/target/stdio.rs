@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
-use tokio::time::{Instant, timeout_at};
+use tokio::runtime::Runtime;
+use tokio::time::{Instant, sleep_until};
 
 use crate::json::Json;
 
@@ -12,6 +12,7 @@ use super::lines::{Line, Lines};
 use super::process::Process;
 use super::{
     Abilities, ConnectionId, End, Identity, Incoming, Key, Outgoing, Target, TargetError, TargetOptions,
+    runtime, within,
 };
 
 /// How long the control hook may take to say what it can.
@@ -36,9 +37,7 @@ impl StdioTarget {
     /// # Errors
     /// It cannot be started, or the control hook is not there.
     pub fn new(words: &[String], options: TargetOptions) -> Result<Self, TargetError> {
-        let failed =
-            |error| TargetError::Unreachable(format!("this machine gives us no event loop: {error}"));
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let runtime = runtime()?;
         let begin = Instant::now();
         let control = options.control.map(Control::new);
         let mut target = Self {
@@ -119,20 +118,20 @@ impl Target for StdioTarget {
         let Some((_, lines)) = &mut self.running else {
             return Err(TargetError::Closed("the program is not running".to_owned()));
         };
-        match self.runtime.block_on(timeout_at(at, lines.send(text))) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(TargetError::Closed(format!("the program reads no more: {error}"))),
-            Err(_) => Err(TargetError::Timeout("the program does not read its input".to_owned())),
+        match within(&self.runtime, at, lines.send(text)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(TargetError::Closed(format!("the program reads no more: {error}"))),
+            None => Err(TargetError::Timeout("the program does not read its input".to_owned())),
         }
     }
 
     fn receive(&mut self, deadline: Duration) -> Option<(ConnectionId, Incoming)> {
         let at = self.begin + deadline;
         let (Some((_, lines)), Some(id)) = (&mut self.running, self.open) else {
-            self.runtime.block_on(tokio::time::sleep_until(at));
+            self.runtime.block_on(async { sleep_until(at).await });
             return None;
         };
-        match self.runtime.block_on(timeout_at(at, lines.next())).ok()? {
+        match within(&self.runtime, at, lines.next())? {
             Line::Text(text) => Some((id, Incoming::Text(text))),
             Line::End(reason) => Some((id, self.over(reason))),
         }

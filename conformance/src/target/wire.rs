@@ -6,10 +6,10 @@ use std::net::TcpListener;
 
 use futures::{SinkExt, StreamExt};
 use tempfile::TempDir;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
 use crate::json::Json;
 
@@ -19,7 +19,7 @@ use super::process::Process;
 use super::socket::{self, Sender};
 use super::{
     Abilities, Address, ConnectionId, ControlAddress, Identity, Incoming, Key, Outgoing, Target, TargetError,
-    TargetOptions,
+    TargetOptions, runtime, within,
 };
 
 /// Messages that wait to be looked at; when there are as many, we read no more.
@@ -66,11 +66,6 @@ impl core::fmt::Debug for WebSocketTarget {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("WebSocketTarget").field("name", &self.name).finish_non_exhaustive()
     }
-}
-
-fn runtime() -> Result<Runtime, TargetError> {
-    let failed = |error| TargetError::Unreachable(format!("this machine gives us no event loop: {error}"));
-    Builder::new_current_thread().enable_all().build().map_err(failed)
 }
 
 impl WebSocketTarget {
@@ -173,8 +168,8 @@ impl Target for WebSocketTarget {
     fn connect(&mut self, key: &Key, deadline: Duration) -> Result<ConnectionId, TargetError> {
         let at = self.at(deadline);
         let shown = socket::shown(key, &self.options);
-        let socket = self.runtime.block_on(timeout_at(at, socket::connect(&self.url, shown, &self.options)));
-        let socket = socket.unwrap_or_else(|_| {
+        let socket = within(&self.runtime, at, socket::connect(&self.url, shown, &self.options));
+        let socket = socket.unwrap_or_else(|| {
             let text =
                 "accepts no WebSocket connection in time: it listens, but does not answer the handshake";
             Err(TargetError::Unreachable(format!("{} {text}", self.url)))
@@ -198,9 +193,9 @@ impl Target for WebSocketTarget {
         let Some(open) = self.open.get_mut(&connection) else {
             return Err(closed("the connection is over".to_owned()));
         };
-        match self.runtime.block_on(timeout_at(at, socket::send(&mut open.sender, what))) {
-            Ok(sent) => sent.map_err(|error| closed(error.to_string())),
-            Err(_) => Err(TargetError::Timeout(
+        match within(&self.runtime, at, socket::send(&mut open.sender, what)) {
+            Some(sent) => sent.map_err(|error| closed(error.to_string())),
+            None => Err(TargetError::Timeout(
                 "the target does not take what we send: it reads too slowly or not at all".to_owned(),
             )),
         }
@@ -208,7 +203,7 @@ impl Target for WebSocketTarget {
 
     fn receive(&mut self, deadline: Duration) -> Option<(ConnectionId, Incoming)> {
         let at = self.at(deadline);
-        let event = self.runtime.block_on(timeout_at(at, self.events.1.recv())).ok().flatten()?;
+        let event = within(&self.runtime, at, self.events.1.recv()).flatten()?;
         if matches!(event.1, Incoming::Closed(_)) {
             self.open.remove(&event.0);
         }
@@ -218,7 +213,7 @@ impl Target for WebSocketTarget {
     fn close(&mut self, connection: ConnectionId) {
         if let Some(mut open) = self.open.remove(&connection) {
             open.reader.abort();
-            let _ = self.runtime.block_on(timeout(FAREWELL, open.sender.close()));
+            within(&self.runtime, Instant::now() + FAREWELL, open.sender.close());
         }
     }
 
