@@ -222,6 +222,18 @@ impl Connection {
         }
     }
 
+    /// Takes a request of the target's own for a method, and gives its id.
+    pub(super) fn take_request(&mut self, method: &str) -> Option<Json> {
+        let asks = |arrival: &Arrival| match arrival {
+            Arrival::Text(json, _) if !is_answer(json) => {
+                json.get("method").and_then(Json::as_str) == Some(method) && json.get("id").is_some()
+            }
+            _ => false,
+        };
+        let at = self.queue.iter().position(asks)?;
+        self.take(at, None)?.get("id").cloned()
+    }
+
     /// Drops the request that an expectation waited for: it stays without an answer.
     pub(super) fn forget(&mut self, wanted: &AnswerTo, copy: Option<Copy>) {
         if let Some(request) = self.waiting(wanted, copy) {
