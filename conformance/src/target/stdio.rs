@@ -119,7 +119,7 @@ impl Target for StdioTarget {
         let Some((_, lines)) = &mut self.running else {
             return Err(TargetError::Closed("the program is not running".to_owned()));
         };
-        match self.runtime.block_on(timeout_at(at, lines.send(text))) {
+        match self.runtime.block_on(async { timeout_at(at, lines.send(text)).await }) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(TargetError::Closed(format!("the program reads no more: {error}"))),
             Err(_) => Err(TargetError::Timeout("the program does not read its input".to_owned())),
@@ -132,7 +132,7 @@ impl Target for StdioTarget {
             self.runtime.block_on(tokio::time::sleep_until(at));
             return None;
         };
-        match self.runtime.block_on(timeout_at(at, lines.next())).ok()? {
+        match self.runtime.block_on(async { timeout_at(at, lines.next()).await }).ok()? {
             Line::Text(text) => Some((id, Incoming::Text(text))),
             Line::End(reason) => Some((id, self.over(reason))),
         }

@@ -173,7 +173,9 @@ impl Target for WebSocketTarget {
     fn connect(&mut self, key: &Key, deadline: Duration) -> Result<ConnectionId, TargetError> {
         let at = self.at(deadline);
         let shown = socket::shown(key, &self.options);
-        let socket = self.runtime.block_on(timeout_at(at, socket::connect(&self.url, shown, &self.options)));
+        let socket = self
+            .runtime
+            .block_on(async { timeout_at(at, socket::connect(&self.url, shown, &self.options)).await });
         let socket = socket.unwrap_or_else(|_| {
             let text =
                 "accepts no WebSocket connection in time: it listens, but does not answer the handshake";
@@ -198,7 +200,7 @@ impl Target for WebSocketTarget {
         let Some(open) = self.open.get_mut(&connection) else {
             return Err(closed("the connection is over".to_owned()));
         };
-        match self.runtime.block_on(timeout_at(at, socket::send(&mut open.sender, what))) {
+        match self.runtime.block_on(async { timeout_at(at, socket::send(&mut open.sender, what)).await }) {
             Ok(sent) => sent.map_err(|error| closed(error.to_string())),
             Err(_) => Err(TargetError::Timeout(
                 "the target does not take what we send: it reads too slowly or not at all".to_owned(),
@@ -208,7 +210,8 @@ impl Target for WebSocketTarget {
 
     fn receive(&mut self, deadline: Duration) -> Option<(ConnectionId, Incoming)> {
         let at = self.at(deadline);
-        let event = self.runtime.block_on(timeout_at(at, self.events.1.recv())).ok().flatten()?;
+        let event =
+            self.runtime.block_on(async { timeout_at(at, self.events.1.recv()).await }).ok().flatten()?;
         if matches!(event.1, Incoming::Closed(_)) {
             self.open.remove(&event.0);
         }
@@ -218,7 +221,7 @@ impl Target for WebSocketTarget {
     fn close(&mut self, connection: ConnectionId) {
         if let Some(mut open) = self.open.remove(&connection) {
             open.reader.abort();
-            let _ = self.runtime.block_on(timeout(FAREWELL, open.sender.close()));
+            let _ = self.runtime.block_on(async { timeout(FAREWELL, open.sender.close()).await });
         }
     }
 
