@@ -322,14 +322,16 @@ impl Watch {
             }
             Some(id) => id,
         };
-        if connection.answered.contains(id) {
+        // An id may be used again once it has its answer.
+        let waits = connection.pending.iter().any(|one| one.id.as_ref() == Some(id));
+        if !waits && connection.answered.contains(id) {
             self.broken(
                 "HSP-2.2-05",
                 step,
                 "one answer for each request",
                 format!("a second answer with id {}", id.brief(60)),
             );
-        } else if !connection.pending.iter().any(|one| one.id.as_ref() == Some(id)) {
+        } else if !waits {
             self.broken("HSP-2.2-05", step, expected, format!("id {}, in {}", id.brief(60), json.brief(300)));
         }
     }
