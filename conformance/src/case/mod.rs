@@ -115,6 +115,15 @@ pub enum Action {
         /// The order, an object with a member `do`.
         order: Template,
     },
+    /// From now on, answer requests of the target's own: a node may ask the client that registered a tool to carry it out.
+    Answer {
+        /// On which connection.
+        connection: String,
+        /// Those of this method.
+        method: String,
+        /// With this result.
+        result: Template,
+    },
     /// Give a variable a value.
     Let {
         /// The variable.

@@ -322,7 +322,7 @@ fn expect(connection: &str, rest: &str) -> Result<Action, String> {
 
 fn directive(words: &[&str], body: &str) -> Result<Action, String> {
     let Some((verb, rest)) = words.split_first() else { return Err("@ has a word after it".to_owned()) };
-    let bodiless = !matches!(*verb, "control" | "let" | "check");
+    let bodiless = !matches!(*verb, "control" | "answer" | "let" | "check");
     if bodiless && !body.is_empty() {
         return Err(format!("@{verb} takes no body"));
     }
@@ -355,6 +355,13 @@ fn directive(words: &[&str], body: &str) -> Result<Action, String> {
                 _ => Err("@control takes an order: {\"do\": \"fail_replication\", \"on\": true}".to_owned()),
             }
         }
+        "answer" => {
+            let connection = line::name(rest.first(), "a connection")?;
+            let usage = "@answer A tool.execute {\"results\": []}";
+            let [_, method] = rest else { return Err(format!("write {usage}")) };
+            let result = template(&json(body, usage)?)?;
+            Ok(Action::Answer { connection, method: (*method).to_owned(), result })
+        }
         "let" => {
             let name = line::name(rest.first(), "a variable")?;
             let usage = "@let NAME JSON";
@@ -370,7 +377,7 @@ fn directive(words: &[&str], body: &str) -> Result<Action, String> {
             Ok(Action::Check { role, value: template(value)?, is: matcher(is)? })
         }
         _ => Err(format!(
-            "'@{verb}' is unknown; there are @connect, @close, @session, @arrange, @clock, @restart, @control, @let, @check, @repeat, \
+            "'@{verb}' is unknown; there are @connect, @close, @session, @arrange, @clock, @restart, @control, @answer, @let, @check, @repeat, \
             @each, @parallel, @end"
         )),
     }
@@ -428,6 +435,7 @@ fn used(action: &Action) -> Vec<&str> {
         Action::Connect { auth: super::Auth::Token(value), .. }
         | Action::Arrange { session: value, .. }
         | Action::Control { order: value }
+        | Action::Answer { result: value, .. }
         | Action::Let { value, .. } => value.variables(),
         Action::Send { what, .. } => match what {
             Send::Rpc(body) | Send::Json(body) | Send::Text(body) => body.variables(),

@@ -115,6 +115,7 @@ fn mistakes_have_a_line_and_say_what_to_write() {
         ("@repeat 0\n@end", "x.case:4: write @repeat 100"),
         ("@parallel 2\n<< close\n@end", "x.case:5: @parallel takes only"),
         ("@arrange budget(S) limit=1", "x.case:4: write @arrange"),
+        ("@answer A {}", "x.case:4: write @answer A tool.execute"),
         ("@clock 5", "x.case:4: '5' is no duration"),
         ("B <> rpc", "x.case:4: 'B <> rpc' is neither 'key: value' nor a step"),
         (">> frame {\"opcode\":\"txt\"}", "x.case:4: the opcode is none of"),

@@ -222,6 +222,18 @@ impl Connection {
         }
     }
 
+    /// Takes a request of the target's own for a method, and gives its id.
+    pub(super) fn take_request(&mut self, method: &str) -> Option<Json> {
+        let asks = |arrival: &Arrival| match arrival {
+            Arrival::Text(json, _) if !is_answer(json) => {
+                json.get("method").and_then(Json::as_str) == Some(method) && json.get("id").is_some()
+            }
+            _ => false,
+        };
+        let at = self.queue.iter().position(asks)?;
+        self.take(at, None)?.get("id").cloned()
+    }
+
     /// Drops the request that an expectation waited for: it stays without an answer.
     pub(super) fn forget(&mut self, wanted: &AnswerTo, copy: Option<Copy>) {
         if let Some(request) = self.waiting(wanted, copy) {
@@ -310,14 +322,16 @@ impl Watch {
             }
             Some(id) => id,
         };
-        if connection.answered.contains(id) {
+        // An id may be used again once it has its answer.
+        let waits = connection.pending.iter().any(|one| one.id.as_ref() == Some(id));
+        if !waits && connection.answered.contains(id) {
             self.broken(
                 "HSP-2.2-05",
                 step,
                 "one answer for each request",
                 format!("a second answer with id {}", id.brief(60)),
             );
-        } else if !connection.pending.iter().any(|one| one.id.as_ref() == Some(id)) {
+        } else if !waits {
             self.broken("HSP-2.2-05", step, expected, format!("id {}, in {}", id.brief(60), json.brief(300)));
         }
     }

@@ -29,6 +29,8 @@ pub struct CaseRun<'c> {
     pub(super) watch: Watch,
     pub(super) stopped: Option<Stop>,
     pub(super) clock_ahead_ms: u64,
+    /// What to answer to requests of the target's own: connection, method, result.
+    answers: Vec<(String, String, Json)>,
     /// The step that runs: its number and line.
     pub(super) at: (u32, u32),
     began: Option<Duration>,
@@ -79,6 +81,7 @@ impl<'c> CaseRun<'c> {
             state: if stopped.is_some() { State::Done } else { State::Ready },
             judge: Judge::new(case),
             watch: Watch::default(),
+            answers: Vec::new(),
             stopped,
             at: (0, 0),
             began: None,
@@ -100,7 +103,7 @@ impl<'c> CaseRun<'c> {
                     }
                     Some(op) => self.begin(op, now),
                 },
-                State::Expecting(_) => self.expect(now),
+                State::Expecting(_) => self.reply(now).or_else(|| self.expect(now)),
                 State::Passing(until) if now >= *until => {
                     self.state = State::Ready;
                     None
@@ -236,6 +239,10 @@ impl<'c> CaseRun<'c> {
                 let order = order.fill(&self.scope)?;
                 return Ok(Some(self.order(order, Order::Plain, now)));
             }
+            Action::Answer { connection, method, result } => {
+                let result = result.fill(&self.scope)?;
+                self.answers.push((connection, method, result));
+            }
             Action::Let { name, value } => {
                 let value = value.fill(&self.scope)?;
                 self.scope.set(name, value);
@@ -303,6 +310,21 @@ impl<'c> CaseRun<'c> {
             members.push(("id".to_owned(), id));
         }
         Json::Object(members)
+    }
+
+    /// Answers a request of the target's own, if one came that the case has an answer to.
+    fn reply(&mut self, now: Duration) -> Option<Output> {
+        let asked = self.answers.iter().find_map(|(connection, method, result)| {
+            let there = self.connections.get_mut(connection).filter(|there| there.end.is_none())?;
+            let id = there.take_request(method)?;
+            let members = [("jsonrpc", Json::string("2.0")), ("id", id), ("result", result.clone())];
+            Some((connection.clone(), Json::object(members).to_string()))
+        });
+        let (connection, text) = asked?;
+        self.say_at(now, ">>", &connection, &text);
+        self.sending = Some(connection.clone());
+        let deadline = now + self.settings.patience;
+        Some(Output::Send { connection, what: Outgoing::Text(text), deadline })
     }
 
     /// Sends on a connection that is open; on one that ended nothing happens, the next expectation says so.

@@ -152,6 +152,31 @@ fn a_request_is_completed_and_its_answer_checked() {
 }
 
 #[test]
+fn requests_of_the_targets_own_are_answered() {
+    let case = case(
+        r#"@answer A tool.execute {"done": true}
+>> rpc {"method": "tool.invoke"}
+<< rpc {"result": {"done": true}}"#,
+    );
+    let mut invoked = String::new();
+    let mut reply = |connection: &str, text: &str| {
+        if text == "connect" {
+            return vec![];
+        }
+        if text.contains("tool.invoke") {
+            invoked = text.to_owned();
+            let asked = r#"{"jsonrpc":"2.0","method":"tool.execute","id":"x","params":{}}"#;
+            return vec![(connection.to_owned(), Incoming::Text(asked.to_owned()))];
+        }
+        vec![result(connection, &invoked, r#"{"done":true}"#)]
+    };
+    let (report, log) = play(&case, Settings::default(), &mut reply);
+    assert_eq!(log[2..], [r#"A {"jsonrpc":"2.0","id":"x","result":{"done":true}}"#]);
+    assert_eq!(outcomes(&report), ["HSP-4.1-01#3 fits"]);
+    assert_eq!((report.violations.len(), report.answers), (0, 1));
+}
+
+#[test]
 fn a_wrong_answer_fails_its_check_and_what_builds_on_it_is_untestable() {
     let case = case(
         r#">> rpc {"method": "state.createSession"}

@@ -232,20 +232,18 @@ impl Suite<'_> {
         if let Some(gone) = &self.gone {
             return Some(Outcome::Untestable(gone.clone()));
         }
+        let missing = case.all_needs().into_iter().find_map(|need| match need {
+            Need::Profile(name) => self.found.lacks(&name).then_some(name),
+            _ => None,
+        });
+        if let Some(name) = missing {
+            return Some(Outcome::NotApplicable(format!("the target does not serve the profile {name}")));
+        }
         let own = format!("{}.", case.profile);
         let foreign =
             case.methods().into_iter().find(|method| !method.starts_with(&own) && !self.found.serves(method));
-        if let Some(method) = foreign {
-            return Some(Outcome::Untestable(format!("it needs {method}, which the target does not serve")));
-        }
-        let missing = case.all_needs().into_iter().find_map(|need| match need {
-            Need::Profile(name) => match self.found.status(&name) {
-                ProfileStatus::NotClaimed | ProfileStatus::FalseClaim => Some(name),
-                ProfileStatus::Claimed | ProfileStatus::Partial | ProfileStatus::NotSelected => None,
-            },
-            _ => None,
-        });
-        missing.map(|name| Outcome::NotApplicable(format!("the target does not serve the profile {name}")))
+        foreign
+            .map(|method| Outcome::Untestable(format!("it needs {method}, which the target does not serve")))
     }
 
     /// Sees to it that the target lives after a case: if not, the case fails and the target is started again, or the run is over.

@@ -29,6 +29,19 @@ impl Found {
         profile.map_or(ProfileStatus::NotClaimed, |profile| profile.status)
     }
 
+    /// Is nothing of a profile served? That a run did not choose it does not matter.
+    pub(super) fn lacks(&self, name: &str) -> bool {
+        match self.profiles.iter().find(|profile| profile.name == name) {
+            Some(profile) if profile.status == ProfileStatus::NotSelected => {
+                Profile::parse(name).is_some_and(Profile::is_primitive) && profile.served.is_empty()
+            }
+            Some(profile) => {
+                matches!(profile.status, ProfileStatus::NotClaimed | ProfileStatus::FalseClaim)
+            }
+            None => true,
+        }
+    }
+
     /// Is a method served, as far as we know? Methods that the text does not have are nobody's to serve.
     pub(super) fn serves(&self, method: &str) -> bool {
         registry::method(method).is_none()
