@@ -3,9 +3,10 @@
 use hyperspace_benches::{Effort, Row, Subject, measure};
 use serde::Serialize;
 
-use crate::args::BenchArgs;
 use crate::failure::Failure;
-use crate::output::{Stdout, align, note};
+use crate::output::{Stdout, note};
+use crate::sim_args::BenchArgs;
+use crate::table::align;
 
 /// `hyperlab bench`. A subject's rows are printed when all of them are known.
 pub(crate) fn bench(args: &BenchArgs) -> Result<(), Failure> {

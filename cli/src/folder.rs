@@ -16,7 +16,8 @@ use hyperspace_sim::scenario::{Scenario, resolved};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::output::{RunLine, this_command};
+use crate::output::this_command;
+use crate::table::RunLine;
 
 const BUILD: &str = "build.json";
 const RUNS: &str = "runs.jsonl";

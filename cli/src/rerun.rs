@@ -5,7 +5,6 @@ use hyperspace_sim::verify::first_difference;
 
 use hyperspace_sim::scenario::{Overrides, load_file};
 
-use crate::args::{RerunArgs, default_threads};
 use crate::failure::Failure;
 use crate::folder::{self, Build};
 use crate::measure::measured;
@@ -13,6 +12,7 @@ use crate::output::{Stdout, command, note};
 use crate::progress::{Display, Style};
 use crate::run::label;
 use crate::scenarios;
+use crate::sim_args::{RerunArgs, default_threads};
 
 /// `hyperlab rerun`.
 pub(crate) fn rerun(args: &RerunArgs) -> Result<(), Failure> {

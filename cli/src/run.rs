@@ -4,13 +4,14 @@ use hyperspace_sim::report::Report;
 use hyperspace_sim::scenario::Scenario;
 use hyperspace_sim::{Progress, RunOptions, ring_advice};
 
-use crate::args::{RunArgs, default_threads};
 use crate::failure::Failure;
 use crate::folder::{Files, Folder};
 use crate::measure::{Measured, measured, traced};
-use crate::output::{Column, Judged, RunLine, Stdout, command, note, table};
+use crate::output::{Stdout, command, note};
 use crate::progress::{Display, Style};
 use crate::scenarios;
+use crate::sim_args::{RunArgs, default_threads};
+use crate::table::{Column, Judged, RunLine, table};
 use crate::trace::{self, TraceFile};
 
 /// One run of one arm.

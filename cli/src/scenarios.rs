@@ -7,9 +7,9 @@ use hyperspace_sim::scenario::{
     Overrides, SHIPPED, Scenario, ScenarioError, load, load_file, schema, shipped,
 };
 
-use crate::args::Scenarios;
 use crate::failure::Failure;
 use crate::output::Stdout;
+use crate::sim_args::Scenarios;
 
 /// Reads a scenario file, or the shipped scenario of that name if there is no such file.
 pub(crate) fn read(file: &str, overrides: &Overrides) -> Result<Vec<Scenario>, Failure> {

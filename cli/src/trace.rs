@@ -8,9 +8,9 @@ use anyhow::anyhow;
 use hyperspace_sim::scenario::Scenario;
 use hyperspace_sim::trace::{Trace, Written};
 
-use crate::args::RunArgs;
 use crate::failure::Failure;
 use crate::output::note;
+use crate::sim_args::RunArgs;
 
 /// Peers that are traced if `--trace-every` does not say otherwise. Our choice.
 const PEERS: u32 = 10;

@@ -7,13 +7,14 @@ use hyperspace_sim::verify::{Divergence, Variant, locate};
 use hyperspace_sim::{Digests, EngineKind, RunOptions};
 use serde_json::json;
 
-use crate::args::VerifyArgs;
 use crate::failure::Failure;
 use crate::measure::{Measured, measured};
-use crate::output::{Stdout, align, command};
+use crate::output::{Stdout, command};
 use crate::progress::{Display, Style, short};
 use crate::run::label;
 use crate::scenarios;
+use crate::sim_args::VerifyArgs;
+use crate::table::align;
 
 /// The ways a scenario is run. The first is what the others are held against.
 fn variants() -> [(&'static str, RunOptions); 6] {
