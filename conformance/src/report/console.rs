@@ -68,12 +68,18 @@ impl<'e> Report<'e> {
         Ok(())
     }
 
-    /// Checks by requirement, in the order of the registry; what does not apply to the target is left out.
+    /// Checks by requirement, in the order of the registry; those of profiles that the target does not serve are left out.
     fn by_requirement(&self) -> Vec<(&'e str, Vec<&'e CheckEvent>)> {
         let place =
             |id: &str| registry::requirements().iter().position(|row| row.id == id).unwrap_or(usize::MAX);
         let mut groups: BTreeMap<(usize, &str), Vec<&CheckEvent>> = BTreeMap::new();
-        for check in self.checks.iter().filter(|check| check.verdict != Verdict::NotApplicable) {
+        let serves = |profile: &str| {
+            let profiles = self.header.map(|header| &header.profiles).into_iter().flatten();
+            let served = [ProfileStatus::Claimed, ProfileStatus::Partial];
+            profiles.into_iter().any(|one| one.name == profile && served.contains(&one.status))
+        };
+        let shown = |check: &&&CheckEvent| check.verdict != Verdict::NotApplicable || serves(&check.profile);
+        for check in self.checks.iter().filter(shown) {
             let key = (place(&check.requirement), check.requirement.as_str());
             groups.entry(key).or_default().push(check);
         }
@@ -90,13 +96,20 @@ impl<'e> Report<'e> {
             }
         };
         writeln!(out, "  {worst:<10}  {id}  {text}{count}")?;
+        let mut said: Vec<String> = Vec::new();
         for check in checks.iter().filter(|check| check.verdict == worst) {
             match check.verdict {
                 Verdict::Fail | Verdict::Flaky | Verdict::Warn | Verdict::UnexpectedPass | Verdict::Error => {
                     self.detail(out, check)?;
                 }
-                Verdict::Untestable | Verdict::ExpectedFail | Verdict::Info => brief(out, check)?,
-                Verdict::Pass | Verdict::NotApplicable => {}
+                Verdict::Untestable | Verdict::ExpectedFail | Verdict::Info | Verdict::NotApplicable => {
+                    let brief = brief(check);
+                    if !brief.is_empty() && !said.contains(&brief) {
+                        writeln!(out, "      {brief}")?;
+                        said.push(brief);
+                    }
+                }
+                Verdict::Pass => {}
             }
         }
         Ok(())
@@ -185,7 +198,8 @@ impl<'e> Report<'e> {
     }
 }
 
-fn brief(out: &mut String, check: &CheckEvent) -> fmt::Result {
+/// A line for what needs no more.
+fn brief(check: &CheckEvent) -> String {
     let mut said = Vec::new();
     if !check.reason.is_empty() {
         said.push(check.reason.clone());
@@ -195,9 +209,9 @@ fn brief(out: &mut String, check: &CheckEvent) -> fmt::Result {
     }
     said.extend(check.notes.iter().cloned());
     if said.is_empty() {
-        return Ok(());
+        return String::new();
     }
-    writeln!(out, "      {}: {}", check.case, indented(&said.join("; ")))
+    format!("{}: {}", check.case, indented(&said.join("; ")))
 }
 
 /// Further lines stand under the first.
