@@ -231,6 +231,7 @@ impl<'a> Check<'a> {
                 Place::End => text.ends_with(part.as_str()),
                 Place::Anywhere => text.contains(part.as_str()),
             }),
+            Kind::Somewhere(is) => self.somewhere(is, actual),
             Kind::Contains(is) => match actual.items() {
                 Some(items) => items.iter().any(|item| self.would_fit(is, item)),
                 None => false,
@@ -335,6 +336,16 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Does the value or one within it fit? The reader has bounded how deep it is.
+    fn somewhere(&mut self, is: &Matcher, actual: &Json) -> bool {
+        self.would_fit(is, actual)
+            || match actual {
+                Json::Array(items) => items.iter().any(|item| self.somewhere(is, item)),
+                Json::Object(members) => members.iter().any(|(_, value)| self.somewhere(is, value)),
+                _ => false,
+            }
+    }
+
     fn each(&mut self, is: &'a Matcher, actual: &Json, path: &mut Path) {
         match actual {
             Json::Array(items) => {
@@ -391,6 +402,7 @@ impl Matcher {
                 choices.join(", or ")
             }
             Kind::Not(is) => format!("anything but {}", is.describe(scope)),
+            Kind::Somewhere(is) => format!("{} somewhere in it", is.describe(scope)),
             Kind::Bind { is, .. }
             | Kind::Optional(is)
             | Kind::Should(is)

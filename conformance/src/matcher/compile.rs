@@ -32,7 +32,7 @@ const TYPES: [(&str, Type); 11] = [
 ];
 
 const WORDS: &str = "$string $nonempty $opaque $int $number $num $near $approx $bool $null $array $object $any $absent $enum $iso8601 \
-    $peerid $each $keys $len $contains $starts $ends $superset $sorted $unique $count $opt $any_of $all_of $not $closed $should $info \
+    $peerid $each $keys $len $contains $somewhere $starts $ends $superset $sorted $unique $count $opt $any_of $all_of $not $closed $should $info \
     $about $bind $append $is $L $expr";
 
 impl Matcher {
@@ -160,6 +160,7 @@ fn special(word: &str, argument: &Json, path: &str) -> Result<Kind, MatcherError
             Kind::Text { part: part.clone(), place: Place::Anywhere }
         }
         ("contains", is) => Kind::Contains(inner(is)?),
+        ("somewhere", is) => Kind::Somewhere(inner(is)?),
         ("starts", Json::String(part)) => Kind::Text { part: part.clone(), place: Place::Start },
         ("ends", Json::String(part)) => Kind::Text { part: part.clone(), place: Place::End },
         ("superset", Json::Array(items)) => Kind::Superset(items.clone()),

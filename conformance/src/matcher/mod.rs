@@ -63,6 +63,8 @@ enum Kind {
     Keys(Box<Matcher>),
     Len(Range),
     Contains(Box<Matcher>),
+    /// The value itself or one within it, however deep.
+    Somewhere(Box<Matcher>),
     Text {
         part: String,
         place: Place,
@@ -201,6 +203,7 @@ impl Matcher {
             | Kind::Each(is)
             | Kind::Keys(is)
             | Kind::Contains(is)
+            | Kind::Somewhere(is)
             | Kind::Count { is, .. }
             | Kind::Optional(is)
             | Kind::Not(is)

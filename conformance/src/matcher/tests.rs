@@ -50,6 +50,7 @@ fn what_fits_is_silent() {
         (r#"{"$len":3}"#, r#""äöü""#),
         (r#"{"$contains":{"id":"b"}}"#, r#"[{"id":"a"},{"id":"b"}]"#),
         (r#"{"$contains":"budget"}"#, r#""over budget""#),
+        (r#"{"$somewhere":{"$enum":[37,"37"]}}"#, r#"{"price":[{"points":"37"}]}"#),
         (r#"{"$starts":"ov"}"#, r#""over""#),
         (r#"{"$superset":["a"]}"#, r#"["b","a"]"#),
         (
@@ -91,6 +92,7 @@ fn a_mismatch_says_path_expected_and_actual() {
         (r#"{"s":"$S"}"#, r#"{"s":"t"}"#, r#"$.s: "sess-1", which is "$S" / "t" (a string)"#),
         (r#"{"$L":0.12}"#, "0.12", r#"$: about 0.24, which is {"$L":0.12} / 0.12"#),
         (r#"{"$num":{"min":0}}"#, "-1", "$: a number (at least 0) / -1"),
+        (r#"{"$somewhere":5}"#, r#"{"5":[4]}"#, r#"$: 5 somewhere in it / {"5":[4]} (an object)"#),
         (r#""$int""#, "1.5", "$: a whole number / 1.5"),
         (r#"{"a":"$absent"}"#, r#"{"a":null}"#, "$.a: no such member / null"),
         (r#"{"$closed":{"a":1}}"#, r#"{"a":1,"b":2}"#, "$.b: no such member / 2"),
@@ -182,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn words_do_not_panic(word in "(num|len|near|each|keys|sorted|unique|count|superset|contains|expr|enum|L|approx)", argument in any_json(), actual in any_json()) {
+    fn words_do_not_panic(word in "(num|len|near|each|keys|sorted|unique|count|superset|contains|somewhere|expr|enum|L|approx)", argument in any_json(), actual in any_json()) {
         let matcher = Json::object([(format!("${word}"), argument)]);
         if let Ok(matcher) = Matcher::compile(&matcher) {
             let _ = matcher.check(&actual, &mut scope());
