@@ -22,6 +22,10 @@ pub use parse::ParseError;
 /// The connection that a step uses unless it names another. It is opened when the case begins.
 pub const FIRST: &str = "A";
 
+/// The variable that every case has: a text of letters and digits that no other run of a case has, so that what a case makes
+/// under a name of its own choice is its own.
+pub const UNIQUE: &str = "UNIQUE";
+
 /// One case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

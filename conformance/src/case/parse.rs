@@ -385,7 +385,7 @@ fn directive(words: &[&str], body: &str) -> Result<Action, String> {
 
 /// What only shows when the whole case is read.
 fn check(case: &Case) -> Result<(), Problem> {
-    let mut bound: Vec<&str> = Vec::new();
+    let mut bound: Vec<&str> = vec![super::UNIQUE];
     let mut problem: Option<Problem> = None;
     let mut checks = 0;
     case.each_step(&mut |step| {

@@ -41,6 +41,8 @@ pub struct Settings {
     pub given_budget: Option<Number>,
     /// How far the target's clock is ahead already, in milliseconds: set by earlier cases.
     pub clock_ahead_ms: u64,
+    /// Letters and digits that no other run against this target has: `$UNIQUE` of a case is made of them.
+    pub unique: String,
 }
 
 impl Default for Settings {
@@ -53,6 +55,7 @@ impl Default for Settings {
             given_session: None,
             given_budget: None,
             clock_ahead_ms: 0,
+            unique: String::new(),
         }
     }
 }

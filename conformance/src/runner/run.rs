@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use crate::case::{Action, Auth, Case, FIRST, Need, Send};
+use crate::case::{Action, Auth, Case, FIRST, Need, Send, UNIQUE};
 use crate::json::{Decimal, Json};
 use crate::target::{End, Incoming, Key, Outgoing, TargetError};
 use crate::value::{ExprError, Scope, Template};
@@ -71,12 +71,14 @@ impl<'c> CaseRun<'c> {
         if !matches!(first, Some(Action::Connect { connection, .. }) if connection == FIRST) {
             ops.push(Op::own(0, 0, Action::Connect { connection: FIRST.to_owned(), auth: Auth::Given }));
         }
+        let mut scope = Scope::default();
+        scope.set(UNIQUE, Json::string(unique(case, &settings)));
         let stopped = case.all_needs().iter().find_map(|need| unmet(need, &settings));
         Self {
             clock_ahead_ms: settings.clock_ahead_ms,
             settings,
             ops,
-            scope: Scope::default(),
+            scope,
             connections: BTreeMap::new(),
             state: if stopped.is_some() { State::Done } else { State::Ready },
             judge: Judge::new(case),
@@ -491,6 +493,13 @@ impl<'c> CaseRun<'c> {
         let (number, line) = self.at;
         self.ops.extend(actions.into_iter().rev().map(|action| Op::own(number, line, action)));
     }
+}
+
+/// What names of a case are made of so that they are its own: FNV-1a of its id after what is the run's own.
+fn unique(case: &Case, settings: &Settings) -> String {
+    let mix = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let hash = case.id.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
+    format!("{}{hash:016x}", settings.unique)
 }
 
 fn plain(text: &Template, scope: &Scope) -> Result<String, ExprError> {

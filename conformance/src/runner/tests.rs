@@ -461,3 +461,19 @@ fn the_same_step_many_times_is_one_check_with_its_worst_outcome() {
     let (report, _) = play(&case, Settings::default(), &mut reply);
     assert_eq!(outcomes(&report), ["HSP-4.1-01#3 differs $.result 3, which is \"$N\" / 9"]);
 }
+
+#[test]
+fn names_that_a_case_chooses_are_its_own() {
+    let body = ">> json \"$UNIQUE\"\n<< json {}";
+    let settings = |unique: &str| Settings { unique: unique.into(), ..Settings::default() };
+    let sent = |case: &Case, unique: &str| {
+        let (_, log) = play(case, settings(unique), &mut |_, _| vec![]);
+        log.into_iter().find(|line| line.starts_with("A ")).unwrap_or_default()
+    };
+    let (one, mut other) = (case(body), case(body));
+    other.id = "state/y".into();
+    assert_eq!(sent(&one, "r1"), sent(&one, "r1"));
+    assert_ne!(sent(&one, "r1"), sent(&one, "r2"));
+    assert_ne!(sent(&one, "r1"), sent(&other, "r1"));
+    assert!(sent(&one, "r1")[3..].trim_end_matches('"').chars().all(|c| c.is_ascii_alphanumeric()));
+}

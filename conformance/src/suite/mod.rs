@@ -191,7 +191,9 @@ impl Suite<'_> {
                 profile: case.profile.clone(),
                 round,
             }));
-            let mut run = CaseRun::new(case, self.settings.clone());
+            // Names of an earlier run are not used again, on targets that keep what they were told.
+            let unique = format!("{:x}r{round}x", self.plan.unix_ms.unwrap_or(self.plan.seed));
+            let mut run = CaseRun::new(case, Settings { unique, ..self.settings.clone() });
             drive(&mut run, target, self.limit);
             let mut report = run.finish();
             self.settings.clock_ahead_ms = report.clock_ahead_ms;
