@@ -166,6 +166,17 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The verb, if this is an order to the control hook.
+    #[must_use]
+    pub fn order(&self) -> Option<&str> {
+        match self {
+            Self::Control { order } => order.source().get("do").and_then(Json::as_str),
+            _ => None,
+        }
+    }
+}
+
 /// How often steps are repeated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -99,11 +99,7 @@ impl Case {
             Action::Clock { .. } => needs.push(Need::Clock),
             Action::Restart {} => needs.push(Need::Restart),
             Action::Send { what: Send::Frames(_), .. } => needs.push(Need::Frames),
-            Action::Control { order } => {
-                if let Some(verb) = order.source().get("do").and_then(Json::as_str) {
-                    needs.push(Need::Control(verb.to_owned()));
-                }
-            }
+            Action::Control { .. } => needs.extend(step.action.order().map(str::to_owned).map(Need::Control)),
             _ => {}
         });
         needs.sort();

@@ -48,6 +48,14 @@ impl<'c> Op<'c> {
     pub(super) fn own(number: u32, line: u32, action: Action) -> Self {
         Self::Step { step: StepRef::Own(Box::new(Step { number, line, action })), copy: None }
     }
+
+    /// The verb, if it is an order of the case to the control hook.
+    pub(super) fn order(&self) -> Option<&str> {
+        match self {
+            Self::Step { step, .. } => step.get().action.order(),
+            _ => None,
+        }
+    }
 }
 
 /// The operations of a case, last first.

@@ -35,6 +35,8 @@ pub struct CaseRun<'c> {
     pub(super) at: (u32, u32),
     began: Option<Duration>,
     last_id: i64,
+    /// Verbs of the control hook that the case has used.
+    ordered: Vec<String>,
     /// The connection on which something is being sent.
     sending: Option<String>,
 }
@@ -88,6 +90,7 @@ impl<'c> CaseRun<'c> {
             at: (0, 0),
             began: None,
             last_id: 0,
+            ordered: Vec::new(),
             sending: None,
         }
     }
@@ -166,7 +169,10 @@ impl<'c> CaseRun<'c> {
     pub(super) fn stop(&mut self, why: Stop) {
         self.say("@", "", &format!("stopped: {}", why.text()));
         self.stopped.get_or_insert(why);
-        self.state = State::Done;
+        // What the control hook was told is taken back, if the case does so later: other cases come after it.
+        let given = &self.ordered;
+        self.ops.retain(|op| op.order().is_some_and(|verb| given.iter().any(|before| before == verb)));
+        self.state = if self.ops.is_empty() { State::Done } else { State::Ready };
     }
 
     pub(super) fn say(&mut self, direction: &'static str, connection: &str, text: &str) {
@@ -239,6 +245,7 @@ impl<'c> CaseRun<'c> {
             }
             Action::Control { order } => {
                 let order = order.fill(&self.scope)?;
+                self.ordered.extend(step.get().action.order().map(str::to_owned));
                 return Ok(Some(self.order(order, Order::Plain, now)));
             }
             Action::Answer { connection, method, result } => {

@@ -477,3 +477,19 @@ fn names_that_a_case_chooses_are_its_own() {
     assert_ne!(sent(&one, "r1"), sent(&other, "r1"));
     assert!(sent(&one, "r1")[3..].trim_end_matches('"').chars().all(|c| c.is_ascii_alphanumeric()));
 }
+
+#[test]
+fn what_the_control_hook_was_told_is_taken_back() {
+    let body = "@control {\"do\": \"fail\", \"on\": true}\n>> rpc {\"method\": \"a\"}\n<< rpc setup {\"result\": 1}\n\
+        @control {\"do\": \"other\"}\n@control {\"do\": \"fail\", \"on\": false}\n>> rpc {\"method\": \"b\"}\n<< rpc {}";
+    let abilities = Abilities { controls: vec!["fail".into(), "other".into()], ..Abilities::default() };
+    let settings = Settings { abilities, ..Settings::default() };
+    let (report, log) = play(&case(body), settings, &mut |to, _| match to {
+        "control" => vec![("control".into(), Incoming::Text("{}".into()))],
+        _ => vec![],
+    });
+    assert!(report.stopped.is_some());
+    let orders: Vec<&str> = log.iter().filter_map(|line| line.strip_prefix("control ")).collect();
+    assert_eq!(orders, [r#"{"do":"fail","on":true}"#, r#"{"do":"fail","on":false}"#]);
+    assert!(!log.iter().any(|line| line.contains("\"b\"")), "{log:?}");
+}
