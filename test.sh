@@ -16,8 +16,9 @@ for part in fmt clippy; do
 done
 
 hyperlab="${CARGO_TARGET_DIR:-target}/release/hyperlab"
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+tmp=$(mktemp -d)
+log="$tmp/log"
+trap 'rm -rf "$tmp"' EXIT
 
 step() {
     echo "== $*"
@@ -28,6 +29,12 @@ step cargo fmt --all -- --check
 step cargo clippy --locked --workspace --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --locked --workspace --no-deps --document-private-items --quiet
 step cargo test --locked --workspace 2>&1 | tee "$log"
+
+# The judge shares no code with what it judges here.
+if cargo tree --locked --package hyperspace-conformance | grep hyperspace-protocol; then
+    echo "test.sh: hyperspace-conformance must not depend on hyperspace-protocol" >&2
+    exit 1
+fi
 
 # The same digests from an optimised build as from the tests' build, with its overflow checks and assertions.
 step cargo build --locked --release
@@ -61,6 +68,13 @@ verify ring-rebalance --set group.honest.count=100
 verify ring-750-literal --set group.honest.count=100
 verify g8 --set group.honest.count=2000
 verify calibration-gossipsub-v1.0
+
+# The judge finds no fault in our own node, over a real socket and with nothing that it could not show.
+hook="$tmp/control"
+echo "a-key-for-the-judge-alone" >"$tmp/key"
+node="$hyperlab node --data {dir} --rpc 127.0.0.1:{port} --listen /ip4/127.0.0.1/tcp/0 --log warn"
+step "$hyperlab" conform --strict --control "unix:$hook" --api-key-file "$tmp/key" \
+    "cmd:$node --control unix:$hook --api-key-file $tmp/key" | grep -v '^  PASS'
 
 # What each scenario must show.
 step "$hyperlab" run scenarios/g8.toml --quiet
