@@ -36,10 +36,13 @@ impl<'t> Asker<'t> {
         ]);
         let deadline = self.target.now() + self.patience;
         self.target.send(self.connection, &Outgoing::Text(request.to_string()), deadline)?;
+        let mut instead = None;
         for _ in 0..IGNORED_MAX {
             let Some((connection, what)) = self.target.receive(deadline) else {
                 let seconds = self.patience.as_secs_f64();
-                return Err(TargetError::Timeout(format!("{method} has no answer within {seconds} s")));
+                let instead = instead.map(|text| format!(", but this: {text}")).unwrap_or_default();
+                let text = format!("{method} has no answer within {seconds} s{instead}");
+                return Err(TargetError::Timeout(text));
             };
             if connection != self.connection {
                 continue;
@@ -50,14 +53,17 @@ impl<'t> Asker<'t> {
                 }
                 Incoming::Text(text) => {
                     // Somebody who gets ids wrong is told so by the cases; here the only answer is the answer.
-                    if let Ok(json) = Json::parse(&text)
-                        && (json.get("result").is_some() || json.get("error").is_some())
-                        && self.is_ours(json.get("id"), &id)
-                    {
-                        return Ok(json);
+                    match Json::parse(&text) {
+                        Ok(json)
+                            if (json.get("result").is_some() || json.get("error").is_some())
+                                && self.is_ours(json.get("id"), &id) =>
+                        {
+                            return Ok(json);
+                        }
+                        _ => instead = Some(text.chars().take(200).collect::<String>()),
                     }
                 }
-                Incoming::Frame(_) => {}
+                Incoming::Frame(frame) => instead = Some(frame.describe().brief(200)),
             }
         }
         Err(TargetError::Closed(format!("{method} is answered with a flood of other messages")))

@@ -290,7 +290,9 @@ impl Suite<'_> {
                 Err(error) => last = Some(error),
             }
         }
-        last.map(|error| format!("after this case: {error}"))
+        // A process that is dying takes a moment.
+        let error = last?;
+        Some(target.death().unwrap_or_else(|| format!("after this case: {error}")))
     }
 }
 

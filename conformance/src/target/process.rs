@@ -8,11 +8,14 @@ use std::sync::{Arc, Mutex};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, Command};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::TargetError;
 use super::lines::Lines;
 
+/// How long to wait for the end of a process that is ending.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// What is kept of stderr, in bytes.
 const TAIL_MAX: usize = 2048;
 
@@ -21,6 +24,7 @@ const TAIL_MAX: usize = 2048;
 pub(super) struct Process {
     child: Child,
     tail: Arc<Mutex<VecDeque<u8>>>,
+    reader: Option<JoinHandle<()>>,
     name: String,
 }
 
@@ -44,17 +48,20 @@ impl Process {
                 ))
             })?;
         let tail = Arc::new(Mutex::new(VecDeque::new()));
-        if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(keep_tail(stderr, Arc::clone(&tail)));
-        }
+        let stderr = child.stderr.take();
+        let reader = stderr.map(|stderr| tokio::spawn(keep_tail(stderr, Arc::clone(&tail))));
         let streams = child.stdout.take().zip(child.stdin.take());
         let lines = streams.map(|(stdout, stdin)| Lines::new(stdout, stdin));
-        Ok((Self { child, tail, name: program.clone() }, lines))
+        Ok((Self { child, tail, reader, name: program.clone() }, lines))
     }
 
     /// How it ended, if it did.
-    pub(super) fn death(&mut self) -> Option<String> {
+    pub(super) async fn death(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok().flatten()?;
+        // What it said last may still be in the pipe; a child of its own may keep that open.
+        if let Some(reader) = self.reader.take() {
+            let _ = timeout(LAST_WORDS, reader).await;
+        }
         let tail: Vec<u8> = self.tail.lock().map(|tail| tail.iter().copied().collect()).unwrap_or_default();
         let tail = String::from_utf8_lossy(&tail);
         let said = match tail.trim() {
@@ -62,6 +69,12 @@ impl Process {
             said => format!("; the end of what it said on stderr:\n{said}"),
         };
         Some(format!("'{}' ended with {status}{said}", self.name))
+    }
+
+    /// As [`Process::death`], of one that is about to end: its output is over.
+    pub(super) async fn death_soon(&mut self) -> Option<String> {
+        let _ = timeout(LAST_WORDS, self.child.wait()).await;
+        self.death().await
     }
 
     /// Kills it and waits until it is gone.
@@ -77,7 +90,7 @@ impl Process {
         patience: Duration,
     ) -> Result<(), TargetError> {
         loop {
-            if let Some(death) = self.death() {
+            if let Some(death) = self.death().await {
                 return Err(TargetError::Unreachable(format!(
                     "{death}\nbefore it listened on 127.0.0.1:{port}"
                 )));

@@ -61,7 +61,13 @@ fn request(url: &str, key: Option<&str>, place: &KeyPlace) -> Result<Request, Ta
     };
     let mut url = url.to_owned();
     if let (Some(key), KeyPlace::Query(name)) = (key, place) {
-        let separator = if url.contains('?') { '&' } else { '?' };
+        // A query needs a path before it.
+        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+        let separator = match (rest.contains('?'), rest.contains('/')) {
+            (true, _) => "&",
+            (false, true) => "?",
+            (false, false) => "/?",
+        };
         url = format!("{url}{separator}{name}={key}");
     }
     let mut request = url.as_str().into_client_request().map_err(|error| bad(error.to_string()))?;

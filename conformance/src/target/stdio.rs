@@ -66,7 +66,11 @@ impl StdioTarget {
 
     fn over(&mut self, reason: String) -> Incoming {
         self.open = None;
-        let death = self.death().map(|death| format!("; {death}")).unwrap_or_default();
+        let death = match &mut self.running {
+            Some((process, _)) => self.runtime.block_on(process.death_soon()),
+            None => None,
+        };
+        let death = death.map(|death| format!("; {death}")).unwrap_or_default();
         Incoming::Closed(End { code: None, reason: format!("{reason}{death}"), fault: false })
     }
 }
@@ -163,7 +167,7 @@ impl Target for StdioTarget {
     }
 
     fn death(&mut self) -> Option<String> {
-        self.runtime.block_on(tokio::task::yield_now());
-        self.running.as_mut()?.0.death()
+        let (process, _) = self.running.as_mut()?;
+        self.runtime.block_on(process.death())
     }
 }

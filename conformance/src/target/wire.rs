@@ -247,8 +247,7 @@ impl Target for WebSocketTarget {
     }
 
     fn death(&mut self) -> Option<String> {
-        // Lets what waits in the pipe of a dead process be read.
-        self.runtime.block_on(tokio::task::yield_now());
-        self.launched.as_mut()?.process.as_mut()?.death()
+        let process = self.launched.as_mut()?.process.as_mut()?;
+        self.runtime.block_on(process.death())
     }
 }
