@@ -114,6 +114,11 @@ fn trusting(path: &Path) -> Result<ClientConfig, TargetError> {
 fn refused(url: &str, error: Error) -> TargetError {
     let place = url.parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
     let place = place.unwrap_or_else(|| url.to_owned());
+    let untrusted = |error: &dyn core::fmt::Display| {
+        TargetError::Unreachable(format!(
+            "{place} does not speak TLS that we trust: {error}; give --ca FILE if it has a certificate of its own"
+        ))
+    };
     match error {
         Error::Http(response) => {
             let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
@@ -123,12 +128,13 @@ fn refused(url: &str, error: Error) -> TargetError {
                 response.status()
             ))
         }
+        Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+            untrusted(&error)
+        }
         Error::Io(error) => TargetError::Unreachable(format!(
             "cannot reach {place}: {error}; is the node running, and does it serve WebSocket there? (the specification's port is 3100)"
         )),
-        Error::Tls(error) => TargetError::Unreachable(format!(
-            "{place} does not speak TLS that we trust: {error}; give --ca FILE if it has a certificate of its own"
-        )),
+        Error::Tls(error) => untrusted(&error),
         other => TargetError::Unreachable(format!("{place} listens but does not speak WebSocket: {other}")),
     }
 }

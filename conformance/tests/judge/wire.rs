@@ -181,6 +181,24 @@ fn a_command_that_does_not_serve() {
     assert!(error("cmd:/no/such/program").contains("give a path that exists"));
 }
 
+#[test]
+fn a_certificate_of_its_own_has_to_be_given() {
+    let (address, pem) = socket::tls();
+    let message = refused(&address);
+    assert!(message.contains("give --ca FILE"), "{message}");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), pem).expect("written");
+    let options = TargetOptions { ca: Some(file.path().to_owned()), ..TargetOptions::default() };
+    let mut target = open(&address, options).expect("a target");
+    let run = Run::of(&[case("transport/ping", PING)], &Plan::default(), &mut *target);
+    assert_eq!((run.code(), run.with(Verdict::Fail)), (0, vec![]), "{}", run.summary.message);
+    std::fs::write(file.path(), "no certificate").expect("written");
+    let options = TargetOptions { ca: Some(file.path().to_owned()), ..TargetOptions::default() };
+    let mut target = open(&address, options).expect("a target");
+    let run = Run::of(&[], &Plan::default(), &mut *target);
+    assert_eq!(run.code(), 3);
+}
+
 /// A control hook that answers each line with what `answer` gives.
 fn control(answer: impl Fn(&str) -> String + Send + 'static) -> (tempfile::TempDir, ControlAddress) {
     let dir = tempfile::tempdir().expect("a folder");

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use futures::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 use super::{Fault, Node};
@@ -70,4 +71,40 @@ pub(crate) fn bytes(bytes: &'static [u8]) -> String {
 /// Reads and says nothing, from the first byte on.
 pub(crate) fn deaf() -> String {
     serve(|mut stream| while matches!(stream.read(&mut [0; 512]), Ok(1..)) {})
+}
+
+/// A node over WebSocket and TLS, with a certificate of its own; gives that too, as PEM.
+pub(crate) fn tls() -> (String, String) {
+    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key)
+        .expect("a certificate and its key");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("nonblocking");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("an event loop");
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(stream) = acceptor.accept(stream).await else { continue };
+                let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { continue };
+                let mut node = Node::new(Fault::None);
+                while let Some(Ok(message)) = socket.next().await {
+                    let Message::Text(text) = message else { continue };
+                    if let Some(answer) = node.answer(text.as_str()) {
+                        let _ = socket.send(Message::text(answer)).await;
+                    }
+                }
+            }
+        });
+    });
+    (format!("wss://localhost:{port}"), own.cert.pem())
 }
