@@ -1,5 +1,5 @@
 //! Runs one case, without input or output of its own: [`CaseRun::next`] says what to do, [`CaseRun::input`] takes what came of
-//! it. [`drive`] does both against a [`Target`](crate::target::Target); the same case therefore runs over sockets, in process and in virtual time.
+//! it. [`drive()`] does both against a [`Target`](crate::target::Target); the same case therefore runs over sockets, in process and in virtual time.
 //!
 //! Everything has a deadline, and what a target sends is kept in bounded queues. When a check fails the case goes on as far as
 //! its variables allow; when an expectation that only prepares fails, or nothing comes in time, the rest is untestable.
