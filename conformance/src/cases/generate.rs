@@ -5,7 +5,7 @@
 //! * `methods/M/missing`: without any one required parameter it is refused with -32602 or -32600 (HSP-4.1-21).
 //! * `methods/M/wrong-type`: with a parameter of another type it is refused with -32602 (HSP-8-04). Where only its name tells the
 //!   type, what happens is recorded.
-//! * `methods/M/unknown-session`: for an unknown session it answers -32001 (HSP-8-05), if it needs one.
+//! * `methods/M/unknown-session`: for an unknown session it answers -32001 (HSP-8-05; HSP-8-15 where a session is optional).
 //!
 //! They are written as text and then read, so that they can be shown as any other.
 
@@ -14,7 +14,7 @@ use core::fmt::Write;
 use serde_json::{Value, json};
 
 use crate::case::{Case, ParseError};
-use crate::registry::{Basis, Field, Kind, Method, SessionUse, methods};
+use crate::registry::{Basis, Field, Kind, Method, Profile, SessionUse, methods};
 
 /// A session that nobody has.
 const NO_SESSION: &str = "hyperlab-no-such-session";
@@ -275,16 +275,19 @@ fn wrong_type(method: &Method) -> Option<String> {
 }
 
 fn unknown_session(method: &Method) -> Option<String> {
-    if method.session != SessionUse::Required {
-        return None;
+    let requires = match (method.session, method.primitive) {
+        (SessionUse::None, _) => return None,
+        (SessionUse::Optional, _) => "HSP-8-15",
+        (SessionUse::Required, Profile::Recursive) => "HSP-8-05 HSP-4.5-13",
+        (SessionUse::Required, _) => "HSP-8-05",
+    };
+    let mut text = header(method, "does not know a session that nobody made", requires, true);
+    if method.session == SessionUse::Optional {
+        text.push_str(&fixtures(method));
     }
-    let mut text = header(method, "does not know a session that nobody made", "HSP-8-05", true);
-    text.push_str(&call(method, |field| {
-        let value = match field.refers.as_deref() {
-            Some("session") => json!(NO_SESSION),
-            _ => valid(method, field),
-        };
-        field.required.then_some(value)
+    text.push_str(&call(method, |field| match field.refers.as_deref() {
+        Some("session") => Some(json!(NO_SESSION)),
+        _ => field.required.then(|| valid(method, field)),
     }));
     text.push_str("<< rpc {\"error\": {\"code\": -32001}}\n");
     Some(text)

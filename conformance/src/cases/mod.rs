@@ -1,10 +1,12 @@
 //! The cases that come with the judge: the files of `conformance/cases/`, embedded, and those that are made from the table of
 //! methods ([`generated`]).
 
+mod facts;
 mod generate;
 
 use crate::case::{Case, ParseError};
 
+pub use facts::facts;
 pub use generate::{generated, texts};
 
 /// Id and text of every case file, in the order of their ids.
