@@ -3,7 +3,6 @@
 use std::io::{ErrorKind, Write};
 
 use anyhow::Context;
-use serde::Serialize;
 
 use crate::failure::Failure;
 
@@ -31,7 +30,8 @@ impl Stdout {
     }
 
     /// Prints a JSON object on a line.
-    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+    #[cfg(any(feature = "conform", feature = "sim"))]
+    pub(crate) fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Failure> {
         self.line(&serde_json::to_string(value).context("cannot write JSON")?)
     }
 }
