@@ -11,7 +11,6 @@ use hyperspace_conformance::json::Number;
 use hyperspace_conformance::registry::Profile;
 use hyperspace_conformance::suite::{self, Plan, Summary};
 use hyperspace_conformance::target::{self, Address, ControlAddress, KeyPlace, TargetOptions};
-use hyperspace_conformance::verdict::Exit;
 use hyperspace_conformance::{cases, report};
 use serde::Serialize;
 
@@ -113,11 +112,10 @@ pub(crate) fn conform(args: &ConformArgs) -> Result<(), Failure> {
     let events = args.events.as_deref().map(create).transpose()?;
     let junit = args.junit.as_deref().map(create).transpose()?;
     let mut sink = Tee { kept: Vec::new(), file: events.map(|file| Writer::new(BufWriter::new(file))) };
-    let mut target = target::open(&address, options).map_err(|error| {
-        Failure::Conform(Exit::Unreachable.code(), format!("the target could not be judged: {error}"))
-    })?;
-    let summary = suite::run(&cases, &plan, &mut *target, &mut sink);
-    drop(target);
+    let summary = match target::open(&address, options) {
+        Ok(mut target) => suite::run(&cases, &plan, &mut *target, &mut sink),
+        Err(error) => suite::unreachable(&plan, &args.target, &error, &mut sink),
+    };
     if let Some(file) = sink.file {
         file.finish().map_err(|error| Failure::Input(format!("cannot write the events: {error}")))?;
     }
@@ -135,7 +133,9 @@ pub(crate) fn conform(args: &ConformArgs) -> Result<(), Failure> {
     }
     match code {
         0 => Ok(()),
-        code => Err(Failure::Conform(code, summary.message)),
+        // The report ends with the message; the object has it too, but nobody reads that.
+        code if args.json => Err(Failure::Conform(code, summary.message)),
+        code => Err(Failure::Conform(code, String::new())),
     }
 }
 

@@ -74,6 +74,9 @@ fn main() -> ExitCode {
             Failure::Internal(anyhow::anyhow!("a bug in hyperlab\nreproduce: {}", output::this_command()))
         }
     };
-    output::note(&failure.to_string());
+    let text = failure.to_string();
+    if !text.is_empty() {
+        output::note(&text);
+    }
     ExitCode::from(failure.code())
 }

@@ -17,10 +17,11 @@ fn conform(arguments: &[&str]) -> Output {
         .expect("hyperlab runs")
 }
 
-/// Exit code and stderr.
+/// Exit code, and all that is printed.
 fn failed(arguments: &[&str]) -> (Option<i32>, String) {
     let output = conform(arguments);
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
 }
 
 #[test]

@@ -7,11 +7,14 @@ use crate::target::{ConnectionId, Incoming, Target};
 
 use super::{CaseRun, Input, Output};
 
-/// Runs a case to its end; not beyond `limit`, as the target's clock counts. All connections are closed after it.
-pub fn drive(run: &mut CaseRun<'_>, target: &mut dyn Target, limit: Duration) {
+/// Runs a case to its end; not beyond `limit`, as the target's clock counts. All connections are closed after it. Gives by how
+/// much the case has moved that clock: such time is no time spent.
+pub fn drive(run: &mut CaseRun<'_>, target: &mut dyn Target, limit: Duration) -> Duration {
+    let mut moved = Duration::ZERO;
     let mut open: BTreeMap<String, ConnectionId> = BTreeMap::new();
     loop {
         let now = target.now();
+        let limit = limit.saturating_add(moved);
         if now >= limit {
             run.abort("the time for the whole run is over");
         }
@@ -42,6 +45,7 @@ pub fn drive(run: &mut CaseRun<'_>, target: &mut dyn Target, limit: Duration) {
             Output::Control { order, deadline } => Input::Answered(target.control(&order, before(deadline))),
             Output::Advance { by } => {
                 target.advance(by);
+                moved = moved.saturating_add(by);
                 continue;
             }
             Output::Restart { deadline } => {
@@ -55,6 +59,7 @@ pub fn drive(run: &mut CaseRun<'_>, target: &mut dyn Target, limit: Duration) {
     for id in open.into_values() {
         target.close(id);
     }
+    moved
 }
 
 fn received(target: &mut dyn Target, open: &mut BTreeMap<String, ConnectionId>, deadline: Duration) -> Input {

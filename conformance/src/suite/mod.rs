@@ -20,7 +20,7 @@ use crate::level::Level;
 use crate::registry;
 use crate::runner::{CaseRun, Checked, Outcome, Report, Settings, Stop, drive};
 use crate::spec;
-use crate::target::{Target, TargetError};
+use crate::target::{Identity, Target, TargetError};
 use crate::verdict::Verdict;
 
 use profiles::Found;
@@ -86,13 +86,17 @@ const RESTARTS_MAX: u32 = 50;
 pub fn run(cases: &[Case], plan: &Plan, target: &mut dyn Target, sink: &mut dyn Sink) -> Summary {
     let begin = target.now();
     let found = profiles::detect(target, &plan.profiles, plan.patience);
-    let header = header(plan, target, found.as_ref().ok());
+    let header = header(plan, target.identity(), found.as_ref().ok());
     sink.event(&Event::Header(header));
     let found = match found {
         Ok(found) => found,
-        Err(error) => return Tally::default().unreachable(&error, target, begin, sink),
+        Err(error) => {
+            let death = target.death().map(|death| format!("; {death}")).unwrap_or_default();
+            let elapsed = target.now().saturating_sub(begin);
+            return Tally::default().unreachable(&format!("{error}{death}"), elapsed, sink);
+        }
     };
-    let mut settings = Settings {
+    let settings = Settings {
         patience: plan.patience,
         abilities: target.abilities(),
         sessions: found.serves("state.createSession"),
@@ -100,9 +104,6 @@ pub fn run(cases: &[Case], plan: &Plan, target: &mut dyn Target, sink: &mut dyn 
         given_budget: plan.given_budget.clone(),
         ..Settings::default()
     };
-    if !found.profiles.iter().any(|profile| profile.name == "state" && !profile.served.is_empty()) {
-        settings.sessions = false;
-    }
     let selected = order::select(cases, &plan.globs, plan.seed);
     let mut suite = Suite {
         plan,
@@ -135,12 +136,19 @@ pub fn run(cases: &[Case], plan: &Plan, target: &mut dyn Target, sink: &mut dyn 
     )
 }
 
-fn header(plan: &Plan, target: &dyn Target, found: Option<&Found>) -> Header {
+/// The run of a target that could not even be made: its program cannot be started, its control hook is not there.
+pub fn unreachable(plan: &Plan, name: &str, error: &TargetError, sink: &mut dyn Sink) -> Summary {
+    let identity = Identity { name: name.to_owned(), transport: String::new() };
+    sink.event(&Event::Header(header(plan, identity, None)));
+    Tally::default().unreachable(&error.to_string(), Duration::ZERO, sink)
+}
+
+fn header(plan: &Plan, target: Identity, found: Option<&Found>) -> Header {
     Header {
         format: FORMAT,
         judge: env!("CARGO_PKG_VERSION").to_owned(),
         spec_sha256: spec::origin().sha256.clone(),
-        target: target.identity(),
+        target,
         unix_ms: plan.unix_ms,
         seed: plan.seed,
         repeat: plan.repeat.max(1),
@@ -194,7 +202,8 @@ impl Suite<'_> {
             // Names of an earlier run are not used again, on targets that keep what they were told.
             let unique = format!("{:x}r{round}x", self.plan.unix_ms.unwrap_or(self.plan.seed));
             let mut run = CaseRun::new(case, Settings { unique, ..self.settings.clone() });
-            drive(&mut run, target, self.limit);
+            let moved = drive(&mut run, target, self.limit);
+            self.limit = self.limit.saturating_add(moved);
             let mut report = run.finish();
             self.settings.clock_ahead_ms = report.clock_ahead_ms;
             transcript(case, &report, sink);

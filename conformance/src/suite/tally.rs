@@ -8,7 +8,6 @@ use serde::Serialize;
 use crate::events::{CheckEvent, Event, Footer, Sink};
 use crate::level::Level;
 use crate::runner::{EVERY_ANSWER, Report, Stop, Violation};
-use crate::target::{Target, TargetError};
 use crate::verdict::{Exit, Verdict};
 
 use super::{Counts, Plan, check_of, level_of};
@@ -188,16 +187,8 @@ impl Tally {
     }
 
     /// Writes the footer of a run that could not begin.
-    pub(super) fn unreachable(
-        self,
-        error: &TargetError,
-        target: &mut dyn Target,
-        begin: Duration,
-        sink: &mut dyn Sink,
-    ) -> Summary {
-        let death = target.death().map(|death| format!("; {death}")).unwrap_or_default();
-        let message = format!("the target could not be judged: {error}{death}");
-        let elapsed = target.now().saturating_sub(begin);
+    pub(super) fn unreachable(self, why: &str, elapsed: Duration, sink: &mut dyn Sink) -> Summary {
+        let message = format!("the target could not be judged: {why}");
         self.close(Exit::Unreachable, message, Vec::new(), elapsed, sink)
     }
 
