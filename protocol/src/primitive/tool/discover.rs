@@ -45,7 +45,8 @@ pub(super) struct Search {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Discover {
-    /// Words, each of which must begin a word of the tool's name, description or capabilities. Empty for any tool.
+    /// Words, each of which must begin a word of the tool's name, description or capabilities. Empty for any tool. Peers whose
+    /// cards are not here yet are found by capabilities alone: those below, else those that are a word of this.
     pub query: Text<0, 1024>,
     /// What it must be capable of, all of it (decision T10).
     pub capabilities: Option<Vec<Text<1, { card::TAG_MAX }>>>,
