@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use crate::case::{Case, ParseError};
 use crate::registry::{Basis, Field, Kind, Method, Profile, SessionUse, methods};
 
+/// A name that only this run of this case uses ([`crate::case::UNIQUE`]).
+const OWN: &str = "$UNIQUE";
 /// A session that nobody has.
 const NO_SESSION: &str = "hyperlab-no-such-session";
 
@@ -65,22 +67,23 @@ fn fixtures(method: &Method) -> String {
     let mut text = String::new();
     for field in &method.params {
         let Some(what) = field.refers.as_deref() else { continue };
-        let name = &method.name;
         let (call, bind) = match what {
             "session" => {
                 text.push_str("@session SESSION\n");
                 continue;
             }
             // Playbooks begin with their first bullet; there is no method that makes one.
-            "playbook" if matches!(name.as_str(), "learning.addBullet" | "learning.reflect") => continue,
-            "playbook" => (bullet(name), json!({"bulletId": "$bind BULLET $nonempty"})),
+            "playbook" if matches!(method.name.as_str(), "learning.addBullet" | "learning.reflect") => {
+                continue;
+            }
+            "playbook" => (bullet(), json!({"bulletId": "$bind BULLET $nonempty"})),
             "bullet" => continue,
-            "tool" => (tool(name), json!({"toolId": "$bind TOOL $nonempty"})),
+            "tool" => (tool(), json!({"toolId": "$bind TOOL $nonempty"})),
             "memory" => (
-                json!({"method": "memory.store", "params": {"content": format!("stored for {name}")}}),
+                json!({"method": "memory.store", "params": {"content": OWN}}),
                 json!({"id": "$bind MEMORY $nonempty"}),
             ),
-            "trajectory" => (trajectory(name), json!({"trajectoryId": "$bind TRAJECTORY $nonempty"})),
+            "trajectory" => (trajectory(), json!({"trajectoryId": "$bind TRAJECTORY $nonempty"})),
             // How an opened channel names itself is not said; the method that pays calls it channelId.
             _ => (
                 channel(),
@@ -95,28 +98,22 @@ fn fixtures(method: &Method) -> String {
     text
 }
 
-fn playbook(method: &str) -> String {
-    format!("hyperlab-{method}")
-}
-
-fn bullet(method: &str) -> Value {
-    let params = json!({"playbookId": playbook(method), "section": "str", "content": "Check the unit before the sum."});
+fn bullet() -> Value {
+    let params = json!({"playbookId": OWN, "section": "str", "content": "Check the unit before the sum."});
     json!({"method": "learning.addBullet", "params": params})
 }
 
-fn tool(method: &str) -> Value {
+fn tool() -> Value {
     let schema = json!({"input": {"type": "object"}, "output": {"type": "object"}});
-    let params = json!({
-        "name": format!("hyperlab-{method}"), "description": "for a check", "schema": schema, "capabilities": ["search"]
-    });
+    let params =
+        json!({"name": OWN, "description": "for a check", "schema": schema, "capabilities": ["search"]});
     json!({"method": "tool.register", "params": params})
 }
 
-fn trajectory(method: &str) -> Value {
+fn trajectory() -> Value {
     let steps = json!([{"action": "search", "tool": "web-search", "duration": 310}]);
     let params = json!({
-        "taskType": format!("hyperlab-{method}"), "input": {"query": "text"}, "output": {"summary": "text"}, "steps": steps,
-        "reward": 0.88
+        "taskType": OWN, "input": {"query": "text"}, "output": {"summary": "text"}, "steps": steps, "reward": 0.88
     });
     json!({"method": "improving.recordTrajectory", "params": params})
 }
@@ -127,10 +124,10 @@ fn channel() -> Value {
 }
 
 /// A value that the method takes for a parameter.
-fn valid(method: &Method, field: &Field) -> Value {
+fn valid(field: &Field) -> Value {
     match field.refers.as_deref() {
         None => field.valid().unwrap_or(Value::Null),
-        Some("playbook") => json!(playbook(&method.name)),
+        Some("playbook") => json!(OWN),
         Some(what) => json!(format!("${}", what.to_uppercase())),
     }
 }
@@ -146,12 +143,12 @@ fn result(method: &Method) -> String {
         header(method, "takes what its signature says and answers what it says", &method.shape, false);
     text.push_str(&fixtures(method));
     let wanted = wanted(method);
-    text.push_str(&call(method, |field| field.required.then(|| valid(method, field))));
+    text.push_str(&call(method, |field| field.required.then(|| valid(field))));
     let _ = writeln!(text, "<< rpc {wanted}");
     // What an optional parameter takes has to be known, or refusing it is the target's right.
     let known = |field: &Field| field.required || matches!(field.basis, Basis::Stated | Basis::Example);
     if method.params.iter().any(|field| !field.required && known(field)) {
-        text.push_str(&call(method, |field| known(field).then(|| valid(method, field))));
+        text.push_str(&call(method, |field| known(field).then(|| valid(field))));
         let _ = writeln!(text, "<< rpc {wanted}");
     }
     text
@@ -243,7 +240,7 @@ fn missing(method: &Method) -> Option<String> {
     for absent in &required {
         let _ = writeln!(text, "# {}", absent.name);
         text.push_str(&call(method, |field| {
-            (field.required && field.name != absent.name).then(|| valid(method, field))
+            (field.required && field.name != absent.name).then(|| valid(field))
         }));
         text.push_str("<< rpc {\"error\": {\"code\": {\"$enum\": [-32602, -32600]}}}\n");
     }
@@ -260,7 +257,7 @@ fn wrong_type(method: &Method) -> Option<String> {
         let _ = writeln!(text, "# {}", wrong.name);
         text.push_str(&call(method, |field| match field.name == wrong.name {
             true => Some(value.clone()),
-            false => field.required.then(|| valid(method, field)),
+            false => field.required.then(|| valid(field)),
         }));
         // What is no text at all is an invalid session id too (section 8).
         let codes = if wrong.refers.as_deref() == Some("session") {
@@ -287,7 +284,7 @@ fn unknown_session(method: &Method) -> Option<String> {
     }
     text.push_str(&call(method, |field| match field.refers.as_deref() {
         Some("session") => Some(json!(NO_SESSION)),
-        _ => field.required.then(|| valid(method, field)),
+        _ => field.required.then(|| valid(field)),
     }));
     text.push_str("<< rpc {\"error\": {\"code\": -32001}}\n");
     Some(text)
