@@ -49,7 +49,10 @@ impl<'e> Report<'e> {
     fn write(&self, out: &mut String) -> fmt::Result {
         if let Some(header) = self.header {
             writeln!(out, "{}", header.target.name)?;
-            writeln!(out, "{}", profiles(header))?;
+            let profiles = profiles(header);
+            if !profiles.is_empty() {
+                writeln!(out, "{profiles}")?;
+            }
         }
         let mut clause = String::new();
         for (requirement, checks) in self.by_requirement() {
@@ -87,7 +90,8 @@ impl<'e> Report<'e> {
     }
 
     fn requirement(&self, out: &mut String, id: &str, text: &str, checks: &[&CheckEvent]) -> fmt::Result {
-        let worst = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Pass);
+        let worst = checks.iter().map(|check| check.verdict).max_by_key(|verdict| rank(*verdict));
+        let worst = worst.unwrap_or(Verdict::Pass);
         let count = match checks.len() {
             1 => String::new(),
             _ => {
@@ -97,7 +101,8 @@ impl<'e> Report<'e> {
         };
         writeln!(out, "  {worst:<10}  {id}  {text}{count}")?;
         let mut said: Vec<String> = Vec::new();
-        for check in checks.iter().filter(|check| check.verdict == worst) {
+        // What was recorded is shown whatever else there is.
+        for check in checks.iter().filter(|check| [worst, Verdict::Info].contains(&check.verdict)) {
             match check.verdict {
                 Verdict::Fail | Verdict::Flaky | Verdict::Warn | Verdict::UnexpectedPass | Verdict::Error => {
                     self.detail(out, check)?;
@@ -161,7 +166,10 @@ impl<'e> Report<'e> {
             let count = footer.counts.get(verdict.name())?;
             Some(format!("{count} {verdict}"))
         });
-        writeln!(out, "\n{}", counts.collect::<Vec<_>>().join(", "))?;
+        let counts: Vec<String> = counts.collect();
+        if !counts.is_empty() {
+            writeln!(out, "\n{}", counts.join(", "))?;
+        }
         for stale in &footer.stale {
             writeln!(out, "stale in the baseline: {stale}")?;
         }
@@ -196,6 +204,17 @@ impl<'e> Report<'e> {
             .map(|profile| profile.name.as_str())
             .collect()
     }
+}
+
+/// What is said of a requirement with several checks: that some do not apply or only record says less than that others passed.
+fn rank(verdict: Verdict) -> (u8, Verdict) {
+    let group = match verdict {
+        Verdict::NotApplicable => 0,
+        Verdict::Info => 1,
+        Verdict::Pass => 2,
+        _ => 3,
+    };
+    (group, verdict)
 }
 
 /// A line for what needs no more.

@@ -123,8 +123,14 @@ fn refused(url: &str, error: Error) -> TargetError {
         Error::Http(response) => {
             let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
             let body: String = body.chars().take(300).collect();
+            let advice = match response.status().as_u16() {
+                401 | 403 => {
+                    "; give --api-key, and --api-key-in if the key goes elsewhere than into a bearer token"
+                }
+                _ => "",
+            };
             TargetError::Refused(format!(
-                "{place} answers the handshake with HTTP {}: {body}",
+                "{place} answers the handshake with HTTP {}: {body}{advice}",
                 response.status()
             ))
         }
