@@ -134,7 +134,7 @@ pub(crate) fn conform(args: &ConformArgs) -> Result<(), Failure> {
     match code {
         0 => Ok(()),
         // The report ends with the message; the object has it too, but nobody reads that.
-        code if args.json => Err(Failure::Conform(code, summary.message)),
+        code if args.json => Err(Failure::Conform(code, report::printable(&summary.message))),
         code => Err(Failure::Conform(code, String::new())),
     }
 }

@@ -8,6 +8,7 @@ mod number;
 mod read;
 
 use core::fmt;
+use std::collections::BTreeMap;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -166,12 +167,9 @@ impl Eq for Json {}
 
 /// Sorted by name, the last of equal names alone: two big objects are compared in reasonable time.
 fn same_members(a: &[(String, Json)], b: &[(String, Json)]) -> bool {
-    let sorted = |members: &[(String, Json)]| {
-        members
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect::<std::collections::BTreeMap<_, _>>()
-    };
+    fn sorted(members: &[(String, Json)]) -> BTreeMap<&str, &Json> {
+        members.iter().map(|(name, value)| (name.as_str(), value)).collect()
+    }
     sorted(a) == sorted(b)
 }
 

@@ -93,7 +93,8 @@ struct Member<'a>(&'a str);
 
 impl core::fmt::Display for Member<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let plain = !self.0.is_empty() && self.0.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
+        let short = (1..=60).contains(&self.0.len());
+        let plain = short && self.0.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
         if plain { write!(f, ".{}", self.0) } else { write!(f, "[{}]", Json::string(self.0).brief(60)) }
     }
 }

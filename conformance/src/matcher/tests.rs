@@ -168,6 +168,20 @@ fn a_flood_of_mismatches_is_cut() {
     assert_eq!(found(r#"{"$each":"$string"}"#, &actual).len(), 32);
 }
 
+#[test]
+fn a_big_answer_is_searched_in_reasonable_time() {
+    // What is known is big as well; were it copied for each item, this would not end.
+    let items = format!("[{}1]", "1,".repeat(200_000));
+    let mut scope = scope();
+    scope.set("BIG", json(&items));
+    let matcher = r#"{"$all_of":[{"$count":{"is":2,"exactly":0}},{"$not":{"$contains":{"$any_of":[2,3]}}},{"$not":{"$somewhere":2}}]}"#;
+    let matcher = Matcher::compile(&json(matcher)).expect("a matcher");
+    assert!(matcher.check(&json(&items), &mut scope).fits());
+    let name = "x".repeat(100_000);
+    let found = found(r#"{"$each":{"$each":1}}"#, &format!(r#"{{"{name}":{{"{name}":2}}}}"#));
+    assert!(found.len() == 1 && found[0].len() < 1000);
+}
+
 proptest! {
     #[test]
     fn a_value_fits_itself(value in any_json()) {

@@ -18,7 +18,7 @@ pub fn console(events: &[Event]) -> String {
     let mut out = String::new();
     // Writing to a text cannot fail.
     let _ = Report::of(events).write(&mut out);
-    out
+    super::printable(&out)
 }
 
 struct Report<'e> {
@@ -137,7 +137,10 @@ impl<'e> Report<'e> {
             writeln!(out, "      note      {}", indented(note))?;
         }
         for step in self.exchange(check) {
-            let text: String = step.text.chars().take(LINE_MAX).collect();
+            // A line of its own could pass for one of ours.
+            let text =
+                step.text.chars().take(LINE_MAX).map(|letter| if letter == '\n' { ' ' } else { letter });
+            let text: String = text.collect();
             let connection =
                 if step.connection == "A" { String::new() } else { format!("{} ", step.connection) };
             writeln!(out, "      {connection}{} {text}", step.direction)?;

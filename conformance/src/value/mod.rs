@@ -5,6 +5,7 @@ mod expr;
 mod template;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::json::{Decimal, Json};
 
@@ -14,7 +15,8 @@ pub use template::{Template, TemplateError};
 /// What a case has learned so far.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
-    vars: BTreeMap<String, Json>,
+    // Shared, because trying whether something fits copies what is known.
+    vars: BTreeMap<String, Arc<Json>>,
     scale: Option<Decimal>,
 }
 
@@ -22,17 +24,17 @@ impl Scope {
     /// The value of a variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Json> {
-        self.vars.get(name)
+        self.vars.get(name).map(Arc::as_ref)
     }
 
     /// Gives a variable a value; an earlier one is replaced.
     pub fn set(&mut self, name: impl Into<String>, value: Json) {
-        self.vars.insert(name.into(), value);
+        self.vars.insert(name.into(), Arc::new(value));
     }
 
     /// Appends to a variable that is an array, or begins one.
     pub fn append(&mut self, name: &str, value: Json) {
-        match self.vars.get_mut(name) {
+        match self.vars.get_mut(name).map(Arc::make_mut) {
             Some(Json::Array(items)) => items.push(value),
             _ => self.set(name, Json::Array(vec![value])),
         }
