@@ -9,6 +9,7 @@ mod node;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hyperspace_node::store::{Store, Unlock, check};
 use hyperspace_protocol::primitive::{Records, Table};
@@ -18,6 +19,13 @@ pub(crate) const DIR: &str = "HYPERLAB_KILL9_DIR";
 pub(crate) const RUNS: usize = 100;
 /// Batches go round among that many keys, so that records are overwritten and deleted all the time.
 const KEYS: u64 = 40;
+
+/// Held by a test as long as it runs: a child of another test that has not come to its own program yet shares the lock of a
+/// store that is open here.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A number below `end`.
 pub(crate) fn random(end: u8) -> u8 {
@@ -56,6 +64,7 @@ fn child() {
 
 #[test]
 fn what_was_acknowledged_survives_being_killed() {
+    let _alone = alone();
     let dir = tempfile::tempdir().expect("a folder");
     let mut model = hyperspace_protocol::primitive::MemoryRecords::default();
     let mut reached = 0;

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::{DIR, RUNS, random};
+use crate::{DIR, RUNS, alone, random};
 
 /// Requests that are under way at once, so that many are in one commit.
 const UNDER_WAY: u64 = 8;
@@ -145,8 +145,14 @@ impl Ledger {
     }
 }
 
-#[tokio::test]
-async fn what_a_node_answered_survives_its_being_killed() {
+#[test]
+fn what_a_node_answered_survives_its_being_killed() {
+    let _alone = alone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(kill_again_and_again());
+}
+
+async fn kill_again_and_again() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut ledger = Ledger::default();
     for _ in 0..RUNS {

@@ -39,7 +39,7 @@ impl Variant {
 const PRIMITIVES: [&str; 8] =
     ["state", "guard", "tool", "memory", "recursive", "learning", "improving", "micropayments"];
 
-/// Before every id that is given out, by [`longer_ids`].
+/// Before every id that is given out, by the variant `longer-ids`.
 const MARK: &str = "urn:node:é:";
 
 const IDS: [&str; 7] = ["sessionId", "toolId", "id", "bulletId", "trajectoryId", "channelId", "episodeId"];
